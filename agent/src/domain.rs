@@ -1,0 +1,30 @@
+//! The words of Paramedic as types: ids, targets, operations, calls, outcomes and runs.
+//!
+//! Nothing here does IO, knows a wire format or a driver. JSON shapes live in `api`, rows in `store`, WIT types in
+//! `host`; each converts beside its own shape.
+
+pub mod call;
+pub mod diagnosis;
+pub mod grant;
+pub mod id;
+pub mod limits;
+pub mod operation;
+pub mod outcome;
+pub mod plugin;
+pub mod run;
+pub mod secret;
+pub mod target;
+pub mod time;
+
+pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
+pub use diagnosis::{Diagnosis, Severity};
+pub use grant::{Grant, InvalidPattern, KeyPattern, PathPattern};
+pub use id::{Digest, PluginName, RunId};
+pub use limits::Limits;
+pub use operation::{Effect, Interface, Operation};
+pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
+pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
+pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, Mode, Run, Trigger, Usage};
+pub use secret::Secret;
+pub use target::{System, Target, TargetName};
+pub use time::Timestamp;

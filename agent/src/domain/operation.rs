@@ -1,0 +1,174 @@
+//! The closed list of everything a plugin can ask the host to do, and whether it reads or changes.
+
+use std::fmt;
+
+use super::System;
+
+/// An interface of the WIT package that the host offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interface {
+    /// Messages for humans. Needs no grant.
+    Log,
+    /// Settings of the plugin. Needs no grant.
+    Config,
+    /// Memory that outlives a run. Needs no grant.
+    State,
+    /// Time. Needs no grant.
+    Clock,
+    /// Looking at a Postgres server.
+    Postgres,
+    /// Looking at a Redis server.
+    Redis,
+    /// Looking at a job queue.
+    Queue,
+    /// Requests that ask for no change.
+    Http,
+}
+
+impl Interface {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Log,
+        Self::Config,
+        Self::State,
+        Self::Clock,
+        Self::Postgres,
+        Self::Redis,
+        Self::Queue,
+        Self::Http,
+    ];
+
+    /// Its name in the WIT package.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Config => "config",
+            Self::State => "state",
+            Self::Clock => "clock",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Queue => "queue",
+            Self::Http => "http",
+        }
+    }
+
+    /// The interface of that name, if the host offers it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|interface| interface.as_str() == name)
+    }
+
+    /// The system it reaches; none for the local ones, which every plugin has.
+    pub const fn system(self) -> Option<System> {
+        match self {
+            Self::Log | Self::Config | Self::State | Self::Clock => None,
+            Self::Postgres => Some(System::Postgres),
+            Self::Redis => Some(System::Redis),
+            Self::Queue => Some(System::Queue),
+            Self::Http => Some(System::Http),
+        }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether an operation leaves the world outside the plugin as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It looks.
+    Read,
+    /// It changes something.
+    Change,
+}
+
+macro_rules! operations {
+    ($( $variant:ident = $interface:ident / $function:literal is $effect:ident ),+ $(,)?) => {
+        /// A function of an interface that reaches a target.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Operation {
+            $(
+                #[doc = concat!("`", $function, "` of the interface of the same name.")]
+                $variant,
+            )+
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The interface it belongs to.
+            pub const fn interface(self) -> Interface {
+                match self { $(Self::$variant => Interface::$interface),+ }
+            }
+
+            /// Its name within the interface, which is also the verb of a grant.
+            pub const fn verb(self) -> &'static str {
+                match self { $(Self::$variant => $function),+ }
+            }
+
+            /// Whether it reads or changes.
+            pub const fn effect(self) -> Effect {
+                match self { $(Self::$variant => Effect::$effect),+ }
+            }
+        }
+    };
+}
+
+operations! {
+    PostgresInspect = Postgres / "inspect" is Read,
+    PostgresSessions = Postgres / "sessions" is Read,
+    PostgresStatements = Postgres / "statements" is Read,
+    PostgresReplication = Postgres / "replication" is Read,
+    PostgresQuery = Postgres / "query" is Read,
+    RedisPing = Redis / "ping" is Read,
+    RedisInfo = Redis / "info" is Read,
+    RedisScan = Redis / "scan" is Read,
+    RedisUsage = Redis / "usage" is Read,
+    RedisSlowLog = Redis / "slow-log" is Read,
+    RedisRead = Redis / "read" is Read,
+    QueueInspect = Queue / "inspect" is Read,
+    QueueListFailures = Queue / "list-failures" is Read,
+    HttpGet = Http / "get" is Read,
+    HttpHead = Http / "head" is Read,
+}
+
+impl Operation {
+    /// The operations that a grant on a target of `system` can list.
+    pub fn of_system(system: System) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |operation| operation.interface().system() == Some(system))
+    }
+}
+
+/// Written `interface/function`, such as `postgres/query`.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.interface(), self.verb())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_names_one_operation_of_its_system() {
+        for system in System::ALL {
+            let mut verbs: Vec<_> = Operation::of_system(system).map(Operation::verb).collect();
+            let count = verbs.len();
+            verbs.sort_unstable();
+            verbs.dedup();
+            assert!(count > 0 && verbs.len() == count, "{system}");
+        }
+    }
+
+    #[test]
+    fn only_interfaces_named_actions_change_anything() {
+        for operation in Operation::ALL {
+            let named_so = operation.interface().as_str().ends_with("-actions");
+            assert_eq!(operation.effect() == Effect::Change, named_so, "{operation}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One execution of a plugin, from the request to the record.
+
+use std::time::Duration;
+
+use super::{CallRecord, Digest, Label, Outcome, PluginName, RunId, Status, Timestamp};
+
+/// How changes of a run are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// There can be none: the plugin is a check.
+    Check,
+}
+
+impl Mode {
+    /// The word in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+        }
+    }
+}
+
+/// What started a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A person or a program asked for it.
+    Manual,
+}
+
+impl Trigger {
+    /// The word in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// Who asked: the name of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Actor(pub String);
+
+/// Importance of a line in a run's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only of interest while developing the plugin.
+    Debug,
+    /// Normal course of events.
+    Info,
+    /// Something unexpected that the plugin copes with.
+    Warn,
+    /// Something that keeps the plugin from its work.
+    Error,
+}
+
+impl LogLevel {
+    /// The word in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One line of a run's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was written.
+    pub time: Timestamp,
+    /// How important it is.
+    pub level: LogLevel,
+    /// `plugin`, `stdout`, `stderr`, or `host` for what the agent adds.
+    pub source: &'static str,
+    /// The message.
+    pub message: String,
+    /// Further facts.
+    pub fields: Vec<Label>,
+}
+
+/// Why a run came to no conclusion. Each limit has a name of its own, so that an operator knows which one to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The plugin found its parameters senseless although they match the schema.
+    BadParams,
+    /// A host call failed and the plugin could not go on.
+    HostCall,
+    /// Any other reason that the plugin gave.
+    Plugin,
+    /// It ran longer than its deadline.
+    Deadline,
+    /// It wanted more memory than its limit.
+    Memory,
+    /// It wanted larger tables than its limit.
+    Tables,
+    /// It nested calls deeper than its stack.
+    Stack,
+    /// It went on calling the host after its budget of calls or answers was used up.
+    Calls,
+    /// It went on writing to the log after its budget was used up.
+    Log,
+    /// It passed the host more data at once than the limit.
+    Data,
+    /// What it answered is no valid outcome, or too large.
+    InvalidOutcome,
+    /// It left through `exit`.
+    Exit,
+    /// It trapped: unreachable code, a division by zero, a panic.
+    Trap,
+    /// The agent had no room for another instance.
+    Capacity,
+    /// The agent ended while the run was under way.
+    Interrupted,
+    /// A defect of the agent; the log tells more.
+    Internal,
+}
+
+impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::BadParams,
+        Self::HostCall,
+        Self::Plugin,
+        Self::Deadline,
+        Self::Memory,
+        Self::Tables,
+        Self::Stack,
+        Self::Calls,
+        Self::Log,
+        Self::Data,
+        Self::InvalidOutcome,
+        Self::Exit,
+        Self::Trap,
+        Self::Capacity,
+        Self::Interrupted,
+        Self::Internal,
+    ];
+
+    /// Stable label for JSON, metrics and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadParams => "bad_params",
+            Self::HostCall => "host_call",
+            Self::Plugin => "plugin",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Tables => "tables",
+            Self::Stack => "stack",
+            Self::Calls => "calls",
+            Self::Log => "log",
+            Self::Data => "data",
+            Self::InvalidOutcome => "invalid_outcome",
+            Self::Exit => "exit",
+            Self::Trap => "trap",
+            Self::Capacity => "capacity",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The kind of that label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == label)
+    }
+}
+
+/// Why a run came to no conclusion, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The name of what happened.
+    pub kind: FailureKind,
+    /// One sentence for a human.
+    pub message: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The plugin came to a verdict.
+    Concluded(Outcome),
+    /// It did not.
+    Failed(Failure),
+}
+
+impl Ending {
+    /// The verdict; `unknown` for a run that failed.
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::Concluded(outcome) => outcome.status,
+            Self::Failed(_) => Status::Unknown,
+        }
+    }
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time from the start of the guest to its end.
+    pub duration: Duration,
+    /// Most linear memory that it had, in bytes.
+    pub memory_bytes: u64,
+    /// Host calls that reached a target or were refused.
+    pub calls: u32,
+    /// Bytes of all answers, as JSON.
+    pub answer_bytes: u64,
+    /// Log lines that were dropped because the log was full.
+    pub dropped_log_lines: u32,
+}
+
+/// One execution of a plugin. A run without an end is under way, or was when the agent died.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The plugin.
+    pub plugin: PluginName,
+    /// Version of the plugin.
+    pub version: String,
+    /// Digest of the component that ran.
+    pub digest: Digest,
+    /// How changes are treated.
+    pub mode: Mode,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Who asked.
+    pub actor: Actor,
+    /// The parameters, a JSON document, with the operator's and the schema's defaults filled in.
+    pub params: String,
+    /// When it was recorded as started.
+    pub started: Timestamp,
+    /// When it was recorded as finished.
+    pub finished: Option<Timestamp>,
+    /// How it ended.
+    pub ending: Option<Ending>,
+    /// What it used.
+    pub usage: Usage,
+    /// Its log.
+    pub log: Vec<LogLine>,
+    /// Its host calls.
+    pub calls: Vec<CallRecord>,
+}

@@ -1,0 +1,80 @@
+//! Targets: the named things that an operator configured and plugins may be granted.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::id::{InvalidName, invalid_name, is_name};
+
+/// A kind of system behind the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum System {
+    /// A Postgres server.
+    Postgres,
+    /// A Redis server.
+    Redis,
+    /// A BullMQ or Bull queue.
+    Queue,
+    /// A web service.
+    Http,
+}
+
+impl System {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Redis, Self::Queue, Self::Http];
+
+    /// The word used in configuration, grants and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Queue => "queue",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Name of a target within its system; the same shape as a plugin's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName(String);
+
+impl TargetName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TargetName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(invalid_name(text)) }
+    }
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A target with its system, written `postgres/main`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The kind of system.
+    pub system: System,
+    /// Its name within that kind.
+    pub name: TargetName,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.system, self.name)
+    }
+}
