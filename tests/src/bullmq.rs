@@ -221,16 +221,17 @@ impl Bullmq {
     /// Puts jobs into every state that the library has, as many as [`POPULATED`](Self::POPULATED) says, and checks
     /// that its own counts agree. A worker stays busy with the active ones. The queue must be new.
     pub fn populate_every_state(&self) -> anyhow::Result<()> {
-        let [active, completed, failed, delayed, waiting, parents, prioritized] = Self::POPULATED.map(|(_, count)| count);
+        let [active, completed, failed, delayed, waiting, parents, prioritized] =
+            Self::POPULATED.map(|(_, count)| count);
         self.work(u32::try_from(active)?)?;
-        self.add(&jobs(completed, |name| Job::named(name)))?;
+        self.add(&jobs(completed, Job::named))?;
         self.add(&jobs(failed, |name| Job::named(name).failing("550 mailbox unavailable")))?;
         self.until("completed", completed)?;
         self.until("failed", failed)?;
         self.add(&jobs(active, |name| Job::named(name).hanging()))?;
         self.until("active", active)?;
         // The worker has its hands full now, so these stay where they are.
-        self.add(&jobs(waiting, |name| Job::named(name)))?;
+        self.add(&jobs(waiting, Job::named))?;
         self.add(&jobs(delayed, |name| Job::named(name).delayed(Duration::from_secs(3600))))?;
         if self.version.has_prioritized() {
             self.add(&jobs(prioritized, |name| Job::named(name).prioritized(5)))?;

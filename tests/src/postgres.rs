@@ -19,7 +19,7 @@ pub use database::Database;
 use database::Superuser;
 use installation::Installation;
 
-use crate::process::{self, Server, StopSignal};
+use crate::process::{Server, StopSignal};
 use crate::{ports, secret};
 
 /// Settings of every server; later ones win.

@@ -5,10 +5,11 @@
 //! has ended it removes the server's directory and ends itself. A signal on the death of a parent would not do, since
 //! Linux sends it when the *thread* that started the child ends, and tests are threads.
 
-use std::fs::{File, read_to_string};
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -61,12 +62,14 @@ impl StopSignal {
 #[derive(Debug)]
 pub struct Server {
     supervisor: Child,
+    // Kept open because the directory goes when the server does, and a failed start is told from the log.
+    log: File,
     directory: TempDir,
 }
 
 impl Server {
-    /// Starts `command` and waits until `ready` says so. What the server prints goes to the file that
-    /// [`log`](Self::log) reads.
+    /// Starts `command` and waits until `ready` says so, looking at the directory. What the server prints goes to the
+    /// file `log` in it.
     pub fn start(
         directory: TempDir,
         command: &[String],
@@ -74,8 +77,9 @@ impl Server {
         ready: impl Fn(&Path) -> bool,
     ) -> anyhow::Result<Self> {
         let name = command.first().context("a server needs a command")?;
-        let supervisor = supervise(directory.path(), command, signal, Stdio::piped()).with_context(|| format!("cannot start {name}"))?;
-        let mut server = Server { supervisor, directory };
+        let (supervisor, log) = supervise(directory.path(), command, signal, Stdio::piped())
+            .with_context(|| format!("cannot start {name}"))?;
+        let mut server = Server { supervisor, log, directory };
         wait::until(&format!("{name} to start"), || {
             if ready(server.directory.path()) {
                 return Ok(Some(()));
@@ -88,7 +92,10 @@ impl Server {
 
     /// Everything the server printed so far.
     pub fn log(&self) -> io::Result<String> {
-        read_to_string(log_file(self.directory.path()))
+        let size = usize::try_from(self.log.metadata()?.len()).map_err(io::Error::other)?;
+        let mut bytes = vec![0; size];
+        self.log.read_exact_at(&mut bytes, 0)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Where the server keeps its files.
@@ -98,12 +105,10 @@ impl Server {
     }
 
     fn check_running(&mut self, name: &str) -> anyhow::Result<()> {
-        // The supervisor removes the directory when it ends, so the log is read before.
-        let log = self.log().unwrap_or_default();
-        match self.supervisor.try_wait().context("cannot watch the server")? {
-            None => Ok(()),
-            Some(status) => bail!("{name} ended with {status} instead of starting:\n{log}"),
-        }
+        let Some(status) = self.supervisor.try_wait().context("cannot watch the server")? else {
+            return Ok(());
+        };
+        bail!("{name} ended with {status} instead of starting:\n{}", self.log()?);
     }
 }
 
@@ -122,27 +127,27 @@ pub fn temporary_directory(purpose: &str) -> anyhow::Result<TempDir> {
     tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot make a temporary directory")
 }
 
-fn supervise(directory: &Path, command: &[String], signal: StopSignal, life_line: Stdio) -> io::Result<Child> {
-    let log = File::create(log_file(directory))?;
-    Command::new("sh")
+fn supervise(directory: &Path, command: &[String], signal: StopSignal, life_line: Stdio) -> io::Result<(Child, File)> {
+    let path = directory.join("log");
+    let output = OpenOptions::new().create(true).append(true).open(&path)?;
+    let supervisor = Command::new("sh")
         .args(["-c", SUPERVISOR, "supervisor"])
         .arg(directory)
         .arg(signal.name())
         .args(command)
         .stdin(life_line)
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         // Ctrl-C in a terminal goes to the whole foreground group; a server must outlive its clients' farewell.
         .process_group(0)
-        .spawn()
-}
-
-fn log_file(directory: &Path) -> PathBuf {
-    directory.join("log")
+        .spawn()?;
+    Ok((supervisor, File::open(path)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::read_to_string;
+
     use super::*;
 
     fn sleeper(directory: TempDir) -> Server {
@@ -186,7 +191,7 @@ mod tests {
         let command = ["sh", "-c", "echo $$ > \"$0\"; exec sleep 600", pid_file.to_str().unwrap()].map(String::from);
         let (reader, writer) = std::io::pipe().unwrap();
         let mut holder = Command::new("sleep").arg("600").stdout(writer).spawn().unwrap();
-        let mut supervisor = supervise(&directory, &command, StopSignal::Terminate, reader.into()).unwrap();
+        let (mut supervisor, _log) = supervise(&directory, &command, StopSignal::Terminate, reader.into()).unwrap();
         let pid = wait::until("the server to start", || {
             Ok(read_to_string(&pid_file).ok().and_then(|text| text.strip_suffix('\n').map(str::to_owned)))
         })

@@ -24,7 +24,10 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> anyhow::Result<Option
 }
 
 /// The same without holding the thread, for conditions that need the test's own runtime to come true.
-pub async fn until_async<T>(what: &str, mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub async fn until_async<T>(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = condition().await? {

@@ -90,7 +90,8 @@ fn a_redis_reader_stays_within_its_pattern_and_the_default_user_is_off() {
     for allowed in [&["GET", &mine][..], &["INFO", "memory"], &["MEMORY", "USAGE", &mine], &["SCAN", "0"]] {
         ask(allowed).unwrap_or_else(|error| panic!("{allowed:?}: {error}"));
     }
-    for refused in [&["GET", &other][..], &["SET", &mine, "2"], &["KEYS", "*"], &["FLUSHDB"], &["EVAL", "return 1", "0"]]
+    for refused in
+        [&["GET", &other][..], &["SET", &mine, "2"], &["KEYS", "*"], &["FLUSHDB"], &["EVAL", "return 1", "0"]]
     {
         let error = ask(refused).unwrap_err();
         assert_eq!(error.code(), Some("NOPERM"), "{refused:?}: {error}");

@@ -75,7 +75,8 @@ fn is_root() -> bool {
 
 fn in_search_path() -> Option<PathBuf> {
     let initdb = output(Command::new("sh").args(["-c", "command -v initdb"])).ok()?;
-    Some(PathBuf::from(initdb).parent()?.to_owned())
+    // A link in /usr/local/bin leads to the folder where the other programs are.
+    Some(std::fs::canonicalize(initdb).ok()?.parent()?.to_owned())
 }
 
 fn told_by_pg_config() -> Option<PathBuf> {
