@@ -8,3 +8,4 @@ pub mod domain;
 pub mod clock;
 pub mod config;
 pub mod policy;
+pub mod store;

@@ -1,0 +1,141 @@
+//! How the store fails, in terms of what a caller can do about it.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+use crate::domain::{PluginName, RunId};
+
+use super::{STATE_KEYS, query::InvalidPage};
+
+/// Why the store did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too many writes wait. Trying again later helps.
+    #[error("the store is busy: its queue of writes is full")]
+    Busy,
+    /// The disk or the quota is full. Reads go on, and writes do as soon as there is space.
+    #[error("no space is left for the store")]
+    Full(#[source] rusqlite::Error),
+    /// The operating system refused to read or write.
+    #[error("the store's file cannot be read or written")]
+    Io(#[source] rusqlite::Error),
+    /// The file, or something that lies beside it, cannot be used.
+    #[error("cannot use {path}")]
+    Path {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Something that was stored cannot be understood any more.
+    #[error("the store is damaged: {place} cannot be read")]
+    Corrupt {
+        /// `table.column`, or `the file`.
+        place: String,
+        /// What was wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The file comes from a later release.
+    #[error(
+        "{path} has format {found}, which is newer than the {known} that this agent knows: use a newer agent or another file"
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that this agent knows.
+        known: i64,
+    },
+    /// The file belongs to something else.
+    #[error("{path} is a database, but not one of paramedic's: name another file")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another agent works with the file.
+    #[error("{path} is in use by another agent: stop that one first, or name another file")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run of that id was recorded before.
+    #[error("run {0} exists already")]
+    DuplicateRun(RunId),
+    /// No run of that id was recorded.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// The caller's argument makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The caller asked for a page that there cannot be.
+    #[error(transparent)]
+    InvalidPage(#[from] InvalidPage),
+    /// The key was written by somebody else in the meantime.
+    #[error("key `{key}` has revision {found}, not {expected}")]
+    Conflict {
+        /// The key.
+        key: String,
+        /// The revision that the caller knew.
+        expected: u64,
+        /// The revision that it has; 0 when it does not exist.
+        found: u64,
+    },
+    /// The plugin keeps as many keys as it may.
+    #[error("{0} keeps {STATE_KEYS} keys already, the most it may")]
+    StateFull(PluginName),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The database refused what we asked; a defect of ours.
+    #[error("the database refused a statement")]
+    Internal(#[source] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The stored value in `place`, written `table.column`, is not what was ever written there.
+    pub(super) fn corrupt(place: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Corrupt { place: place.into(), source: source.into() }
+    }
+
+    /// True when it is the file, the disk or the database that fails, not the single request.
+    pub(super) const fn is_storage(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::Io(_) | Self::Path { .. } | Self::Corrupt { .. } | Self::Internal(_) => true,
+            Self::Busy
+            | Self::TooNew { .. }
+            | Self::Foreign { .. }
+            | Self::Locked { .. }
+            | Self::DuplicateRun(_)
+            | Self::UnknownRun(_)
+            | Self::Invalid(_)
+            | Self::InvalidPage(_)
+            | Self::Conflict { .. }
+            | Self::StateFull(_)
+            | Self::Closed => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::corrupt("the file", error),
+            Some(
+                ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::NoLargeFileSupport
+                | ErrorCode::OutOfMemory,
+            ) => Self::Io(error),
+            _ => Self::Internal(error),
+        }
+    }
+}
