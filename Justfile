@@ -1,0 +1,77 @@
+# `./dev <recipe>` installs what a recipe needs before it runs it; see docs/development.md.
+
+target := env_var_or_default("CARGO_TARGET_DIR", justfile_directory() / "target")
+
+# Programs for WebAssembly alone; `just guests` builds them.
+native := "--workspace --exclude 'guest-*'"
+
+# Lists the recipes.
+_list:
+    @just --list --unsorted
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Checks format, warnings and dependencies.
+lint: && _deny
+    cargo fmt --all --check
+    cargo clippy --locked {{ native }} --all-targets -- --deny warnings
+
+# Runs every test, those against real services too.
+test *args: plugins guests _bullmq
+    cargo build --locked
+    cargo test --locked {{ native }} --no-fail-fast {{ args }}
+
+# Builds the guest programs of the tests into target/guests.
+guests: (_components "guests" "tests/guests")
+
+# Builds the plugins into target/plugins.
+plugins: (_components "plugins" "plugins")
+
+# Builds the documentation of the code.
+doc *args:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --locked {{ native }} --no-deps {{ args }}
+
+# Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
+demo *args: plugins _bullmq
+    cargo build --locked
+    cargo run --locked --quiet --package paramedic-tests --bin demo -- {{ args }}
+
+# What has to pass before a change is taken, in this order.
+ci: lint test doc (demo "--once")
+
+_deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v cargo-deny >/dev/null; then
+        cargo deny --locked check
+    else
+        echo "the dependencies were not judged: cargo-deny is missing; \`./dev lint\` installs it" >&2
+    fi
+
+# Builds every component below a folder and puts it where the tests and the demo look: <kind>/<name>.wasm.
+_components kind folder:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    packages=$(cargo metadata --locked --no-deps --format-version 1 | jq --raw-output --arg folder "$PWD/{{ folder }}/" '
+        .packages[]
+        | select(.manifest_path | startswith($folder))
+        | select(any(.targets[].kind[]; . == "cdylib"))
+        | .name')
+    [[ -n $packages ]] || { echo "no component below {{ folder }}" >&2; exit 1; }
+    cargo build --locked --profile plugin --target wasm32-wasip2 $(printf -- '--package %s ' $packages)
+    mkdir -p "{{ target }}/{{ kind }}"
+    for package in $packages; do
+        cp "{{ target }}/wasm32-wasip2/plugin/${package//-/_}.wasm" "{{ target }}/{{ kind }}/${package#guest-}.wasm"
+    done
+
+# Installs the queue libraries into tests/bullmq/node_modules, once for each lock file.
+_bullmq:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cd tests/bullmq
+    if ! cmp --silent package-lock.json node_modules/.installed; then
+        npm ci --ignore-scripts --no-audit --no-fund
+        cp package-lock.json node_modules/.installed
+    fi
