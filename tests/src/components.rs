@@ -22,6 +22,14 @@ pub fn target_directory() -> anyhow::Result<PathBuf> {
     Ok(target.with_context(|| format!("{} is not in a target directory of cargo", program.display()))?.to_owned())
 }
 
+/// A program that cargo put where it put this one.
+#[must_use]
+pub fn beside_this_program(name: &str) -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    // Tests are one folder further down than programs.
+    this.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
 /// The root of the source tree.
 #[must_use]
 pub fn workspace() -> PathBuf {

@@ -1,4 +1,4 @@
-//! A web server with one answer for every request.
+//! A web server with one answer for every request, and the least of clients.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -91,6 +91,16 @@ impl Shared {
         let mut writer = stream;
         writer.write_all(self.answer.as_bytes())
     }
+}
+
+/// The status with which a server on `address`, such as `127.0.0.1:7117`, answers a GET.
+pub fn status(address: &str, path: &str) -> anyhow::Result<u16> {
+    let mut stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_read_timeout(Some(READ_TIMEOUT)).context("cannot set a timeout")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
+        .with_context(|| format!("{address} takes no request"))?;
+    let head = read_head(&mut BufReader::new(stream)).with_context(|| format!("{address} gives no answer"))?;
+    head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")
 }
 
 fn read_head(reader: &mut impl BufRead) -> io::Result<String> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use paramedic_tests::bullmq::{Bullmq, Job, Version};
-use paramedic_tests::http::Endpoint;
+use paramedic_tests::http::{self, Endpoint};
 use paramedic_tests::postgres::{self, Postgres, Settings};
 use paramedic_tests::redis::Redis;
 use paramedic_tests::wait;
@@ -162,4 +162,8 @@ fn a_web_endpoint_gives_its_answer_and_keeps_the_question() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && answer.ends_with("\r\n\r\nno database"));
     assert!(endpoint.requests()[0].starts_with("GET /health HTTP/1.1\r\n"));
+    let address = endpoint.url().strip_prefix("http://").unwrap().to_owned();
+    assert_eq!(http::status(&address, "/").unwrap(), 503);
+    drop(endpoint);
+    assert!(http::status(&address, "/").is_err());
 }

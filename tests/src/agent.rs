@@ -1,0 +1,80 @@
+//! The agent itself, as a process of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::process::{self, Server, StopSignal};
+use crate::{components, http, ports};
+
+/// A running agent. Its files, the configuration among them, are in a directory that goes when it does.
+#[derive(Debug)]
+pub struct Agent {
+    server: Server,
+    address: String,
+}
+
+/// A place for an agent's configuration and for the secrets that this points at.
+#[derive(Debug)]
+pub struct Home(TempDir);
+
+impl Home {
+    /// An empty one.
+    pub fn new() -> anyhow::Result<Self> {
+        process::temporary_directory("agent").map(Home)
+    }
+
+    /// Writes a file, such as `secrets/redis`, that a configuration can point at by this path.
+    pub fn write(&self, path: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.0.path().join(path);
+        let folder = path.parent().context("a file is in a folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Agent {
+    /// Starts the agent with this configuration, whose `server.listen` must be `address`, and waits until it is ready.
+    pub fn start(home: Home, configuration: &str, address: &str) -> anyhow::Result<Self> {
+        home.write("paramedic.yaml", configuration)?;
+        let file = home.path().join("paramedic.yaml");
+        let command = [program()?, "serve".into(), "--config".into(), file].map(|word| word.display().to_string());
+        let ready = |_: &Path| http::status(address, "/readyz").is_ok_and(|status| status == 200);
+        let server = Server::start(home.0, &command, StopSignal::Terminate, ready)?;
+        Ok(Agent { server, address: address.to_owned() })
+    }
+
+    /// Address of the API, such as `http://127.0.0.1:7117`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.server.directory()
+    }
+
+    /// Everything it logged so far.
+    pub fn log(&self) -> anyhow::Result<String> {
+        self.server.log().context("cannot read the log of the agent")
+    }
+}
+
+/// A free address for `server.listen`.
+pub fn free_address() -> anyhow::Result<String> {
+    Ok(format!("127.0.0.1:{}", ports::free()?))
+}
+
+/// The agent's program, built with the profile that built this one.
+pub fn program() -> anyhow::Result<PathBuf> {
+    components::beside_this_program("paramedic").context("the agent is missing; run `cargo build --package paramedic`")
+}

@@ -1,0 +1,49 @@
+//! The agent's API by curl: each command is printed as one would type it, then really run.
+
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use paramedic_tests::agent::Agent;
+use serde_json::Value;
+
+/// Asks the agent with the demo's token.
+pub struct Curl {
+    url: String,
+    token: String,
+}
+
+impl Curl {
+    pub fn new(agent: &Agent, token: &str) -> Self {
+        Curl { url: agent.url(), token: token.to_owned() }
+    }
+
+    /// Runs a plugin: prints the command and the card that the agent answers with.
+    pub fn show_run(&self, plugin: &str, params: &Value) -> anyhow::Result<()> {
+        let body = request(plugin, params);
+        println!("\n$ curl -s -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/plain' \\");
+        println!("       --json '{body}' \\\n       $URL/v1/runs");
+        println!("{}", self.run(&["--header", "Accept: text/plain", "--json", &body], "/v1/runs")?.trim_end());
+        Ok(())
+    }
+
+    /// The newest run, as JSON, without a word.
+    pub fn newest_run(&self) -> anyhow::Result<Value> {
+        let answer = self.run(&[], "/v1/runs?limit=1")?;
+        let page: Value = serde_json::from_str(&answer).with_context(|| format!("not JSON: {answer}"))?;
+        page.pointer("/runs/0").cloned().with_context(|| format!("no run: {answer}"))
+    }
+
+    fn run(&self, arguments: &[&str], path: &str) -> anyhow::Result<String> {
+        let authorization = format!("Authorization: Bearer {}", self.token);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--header", &authorization]);
+        let output = curl.args(arguments).arg(format!("{}{path}", self.url)).output().context("cannot run curl")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "curl failed: {}", complaint.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+fn request(plugin: &str, params: &Value) -> String {
+    serde_json::json!({ "plugin": plugin, "params": params }).to_string()
+}
