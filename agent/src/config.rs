@@ -2,18 +2,43 @@
 //!
 //! This is the one place that reads the environment. It knows `domain` and nothing else of the agent: `app` turns these
 //! plain values into the settings of each part.
+//!
+//! The text becomes a tree of nodes with places (`yaml`), the tree is read as what it should be (`field`), one file
+//! here for each section. Whatever is wrong goes into a report, and all of it is shown at once: unknown and doubled
+//! fields, names that nothing has, bounds that cannot be meant. An operator who restarts the agent in the night should
+//! have to do so once.
 
 mod agent;
+mod choices;
+mod field;
+mod grants;
+mod limits;
+mod names;
 mod plugins;
+mod report;
+mod sources;
 mod targets;
+mod units;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 pub use agent::{Engine, Retain, Server, Store, Token};
 pub use plugins::{Plugin, Source};
+pub use report::{ConfigError, Problem};
+pub use sources::{Environment, environment};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
 
 use crate::domain::PluginName;
+
+use field::Field;
+use names::Names;
+use report::Report;
+use sources::Sources;
 
 /// Everything that an operator configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,4 +55,46 @@ pub struct Config {
     pub targets: Targets,
     /// The plugins.
     pub plugins: BTreeMap<PluginName, Plugin>,
+}
+
+impl Config {
+    /// Read the file at `path` and what it points at in the environment and in other files.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let here = || path.to_owned();
+        let text = sources::read(path).map_err(|source| ConfigError::Unreadable { path: here(), source })?;
+        let text = text.ok_or_else(|| ConfigError::TooLarge { path: here() })?;
+        Self::parse(&text, path, &environment)
+    }
+
+    /// Read `text` as if it stood in the file at `path`: relative paths begin at its directory, and problems name it.
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let report = Report::default();
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let config = read(text, &Sources { directory, environment }, &report);
+        let problems = report.finish();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::Invalid { path: PathBuf::from(path), problems }),
+        }
+    }
+}
+
+fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
+    let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
+    let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
+    let names = Names::collect(&root);
+    let server = Server::read(&root);
+    let tokens = agent::tokens(&root);
+    let store = Store::read(&root, sources);
+    let engine = Engine::read(&root, sources);
+    let targets = Targets::read(&root, &names, sources);
+    let plugins = plugins::read(&root, &names, sources);
+    Some(Config {
+        server: server?,
+        tokens: tokens?,
+        store: store?,
+        engine: engine?,
+        targets: targets?,
+        plugins: plugins?,
+    })
 }

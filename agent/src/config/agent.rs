@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::domain::Digest;
 
+use super::field::{Field, Mapping};
+use super::report::quoted;
+use super::sources::Sources;
+
 /// `server`: the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -53,4 +57,130 @@ pub struct Engine {
     pub cache: PathBuf,
     /// Threads that run plugins.
     pub guest_threads: usize,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Server {
+    /// Read `server`.
+    pub(super) fn read(root: &Mapping<'_>) -> Option<Self> {
+        let server = root.section("server", &["listen", "max_body_bytes", "max_concurrent_runs", "allow_remote"])?;
+        let allow_remote = server.or("allow_remote", false, Field::boolean);
+        let listen = server.or("listen", SocketAddr::from(([127, 0, 0, 1], 7117)), |field| {
+            address(field, allow_remote.unwrap_or(true))
+        });
+        let max_body_bytes = server.or("max_body_bytes", 1 << 20, |field| field.size(KIB..=64 * MIB));
+        let max_concurrent_runs = server.or("max_concurrent_runs", 64, |field| field.whole(1..=1024));
+        Some(Self {
+            listen: listen?,
+            max_body_bytes: max_body_bytes?,
+            max_concurrent_runs: max_concurrent_runs?,
+            allow_remote: allow_remote?,
+        })
+    }
+}
+
+/// Tokens travel in the clear without TLS, so the agent stays on its own machine unless told otherwise.
+fn address(field: &Field<'_>, allow_remote: bool) -> Option<SocketAddr> {
+    let text = field.text()?;
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let form = "write an IP address and a port, such as 127.0.0.1:7117";
+        return field.refuse(format!("{} is no address; {form}", quoted(text)));
+    };
+    if allow_remote || address.ip().to_canonical().is_loopback() {
+        return Some(address);
+    }
+    field.refuse(format!(
+        "{} can be reached from other machines and there is no TLS; listen on a loopback address such as \
+         127.0.0.1:7117, or say `allow_remote: true` in `server`",
+        quoted(text)
+    ))
+}
+
+/// Read `auth`.
+pub(super) fn tokens(root: &Mapping<'_>) -> Option<Vec<Token>> {
+    let auth = root.section("auth", &["tokens"])?;
+    let tokens = auth.or("tokens", Vec::new(), |field| {
+        let tokens = field.all(|item| Some((item.clone(), token(item)?)))?;
+        refuse_twins(&tokens)?;
+        Some(tokens)
+    })?;
+    Some(tokens.into_iter().map(|(_, token)| token).collect())
+}
+
+fn token(field: &Field<'_>) -> Option<Token> {
+    let token = field.mapping(&["name", "sha256"])?;
+    let name = token.required("name", actor);
+    let digest = token.required("sha256", token_digest);
+    Some(Token { name: name?, digest: digest? })
+}
+
+/// A name that reads well in a record and in a header.
+fn actor(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
+    if text.len() <= 64 && text.bytes().all(plain) {
+        return Some(text.to_owned());
+    }
+    field.refuse(format!("{} is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`", quoted(text)))
+}
+
+/// What stands here by mistake is likely the token itself, so no message shows it.
+fn token_digest(field: &Field<'_>) -> Option<Digest> {
+    let Ok(digest) = field.text()?.parse::<Digest>() else {
+        return field.refuse(
+            "expected the SHA-256 of the token as 64 hexadecimal digits; \
+             `printf %s \"$TOKEN\" | sha256sum` prints it",
+        );
+    };
+    if digest == Digest::of(b"") {
+        return field.refuse("this is the SHA-256 of an empty token");
+    }
+    Some(digest)
+}
+
+/// Two people under one name, or one token under two names, would make the records lie.
+fn refuse_twins(tokens: &[(Field<'_>, Token)]) -> Option<()> {
+    let mut distinct = Some(());
+    for (i, (field, token)) in tokens.iter().enumerate() {
+        for (earlier_field, earlier) in tokens.iter().take(i) {
+            if earlier.name == token.name {
+                distinct = field.refuse(format!("{} is the name of {} too", quoted(&token.name), earlier_field.path()));
+            } else if earlier.digest == token.digest {
+                distinct = field.refuse(format!("this token is that of {} too", earlier_field.path()));
+            }
+        }
+    }
+    distinct
+}
+
+impl Store {
+    /// Read `store`.
+    pub(super) fn read(root: &Mapping<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let store = root.section("store", &["path", "retain"])?;
+        let path = store.or("path", sources.relative("paramedic.db"), |field| sources.path(field));
+        let retain = Retain::read(&store);
+        Some(Self { path: path?, retain: retain? })
+    }
+}
+
+impl Retain {
+    fn read(store: &Mapping<'_>) -> Option<Self> {
+        let retain = store.section("retain", &["age", "size"])?;
+        let age = retain.or("age", 30 * DAY, |field| field.duration(Duration::from_secs(60)..=3650 * DAY));
+        let size = retain.or("size", 1 << 30, |field| field.size(MIB..=1 << 40));
+        Some(Self { age: age?, size_bytes: size? })
+    }
+}
+
+impl Engine {
+    /// Read `engine`.
+    pub(super) fn read(root: &Mapping<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let engine = root.section("engine", &["cache", "guest_threads"])?;
+        let cache = engine.or("cache", sources.relative("cache"), |field| sources.path(field));
+        let guest_threads = engine.or("guest_threads", 2, |field| field.whole(1..=64));
+        Some(Self { cache: cache?, guest_threads: guest_threads? })
+    }
 }

@@ -5,7 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Grant, Limits};
+use crate::domain::{Grant, Limits, PluginName};
+
+use super::field::{Field, Mapping};
+use super::limits;
+use super::names::Names;
+use super::report::quoted;
+use super::sources::Sources;
+use super::{grants, yaml};
 
 /// One plugin.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,4 +34,74 @@ pub struct Plugin {
 pub enum Source {
     /// A file on this machine.
     File(PathBuf),
+}
+
+/// Read `plugins`.
+pub(super) fn read(
+    root: &Mapping<'_>,
+    names: &Names<'_>,
+    sources: &Sources<'_>,
+) -> Option<BTreeMap<PluginName, Plugin>> {
+    let Some(field) = root.get("plugins") else { return Some(BTreeMap::new()) };
+    let read: Vec<_> = field
+        .entries()?
+        .iter()
+        .map(|entry| (entry.parsed::<PluginName>(), Plugin::read(&entry.value, names, sources)))
+        .collect();
+    read.into_iter().map(|(name, plugin)| Some((name?, plugin?))).collect()
+}
+
+impl Plugin {
+    fn read(field: &Field<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let plugin = field.mapping(&["source", "grants", "params", "settings", "limits"])?;
+        let source = plugin.required("source", |field| Source::read(field, sources));
+        let grants = plugin.or("grants", Vec::new(), |field| field.all(|item| grants::read(item, names)));
+        let limits = limits::read(&plugin);
+        let most = limits.map_or(usize::MAX, |limits| limits.params_bytes);
+        let params = plugin.or("params", Map::new(), |field| params(field, most));
+        let settings = plugin.or("settings", BTreeMap::new(), settings);
+        Some(Self { source: source?, grants: grants?, params: params?, settings: settings?, limits: limits? })
+    }
+}
+
+impl Source {
+    fn read(field: &Field<'_>, sources: &Sources<'_>) -> Option<Self> {
+        field.mapping(&["file"])?.required("file", |file| sources.path(file)).map(Self::File)
+    }
+}
+
+fn params(field: &Field<'_>, most: usize) -> Option<Map<String, Value>> {
+    let params = object(field)?;
+    let length = Value::Object(params.clone()).to_string().len();
+    if length > most {
+        return field.refuse(format!("as JSON these are {length} bytes; the limit `params` allows {most}"));
+    }
+    Some(params)
+}
+
+fn object(field: &Field<'_>) -> Option<Map<String, Value>> {
+    let read: Vec<_> = field.entries()?.iter().map(|entry| (entry.name(), json(&entry.value))).collect();
+    read.into_iter().map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn json(field: &Field<'_>) -> Option<Value> {
+    match field.value() {
+        yaml::Value::Nothing => Some(Value::Null),
+        yaml::Value::Boolean(value) => Some(Value::Bool(*value)),
+        yaml::Value::Number(number) => Some(Value::Number(number.clone())),
+        yaml::Value::Text(text) => Some(Value::String(text.clone())),
+        yaml::Value::List(_) => field.all(json).map(Value::Array),
+        yaml::Value::Mapping(_) => object(field).map(Value::Object),
+    }
+}
+
+fn settings(field: &Field<'_>) -> Option<BTreeMap<String, String>> {
+    let mut settings = Vec::new();
+    for entry in field.entries()? {
+        if entry.name().is_empty() || entry.name().len() > 64 || entry.name().chars().any(char::is_control) {
+            entry.note(format!("{} is no name of a setting: use 1 to 64 characters", quoted(entry.name())));
+        }
+        settings.push(entry.value.text().map(|text| (entry.name().to_owned(), text.to_owned())));
+    }
+    settings.into_iter().collect()
 }

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::domain::{Secret, TargetName};
+use crate::domain::{Secret, System, TargetName};
+
+use super::field::{Entry, Field, Mapping};
+use super::names::Names;
+use super::report::quoted;
+use super::sources::Sources;
 
 /// All targets, by system and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,4 +76,164 @@ pub struct HttpTarget {
     pub allow_private: bool,
     /// Certificates, in PEM, to trust in addition to the system's.
     pub ca: Option<String>,
+}
+
+/// What reading a target needs beside the target itself.
+struct Context<'a> {
+    sources: &'a Sources<'a>,
+    names: &'a Names<'a>,
+}
+
+impl Targets {
+    /// Read `targets`.
+    pub(super) fn read(root: &Mapping<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let targets = root.section("targets", &System::ALL.map(System::as_str))?;
+        let context = Context { sources, names };
+        let postgres = all(&targets, System::Postgres, &context, PostgresTarget::read);
+        let redis = all(&targets, System::Redis, &context, RedisTarget::read);
+        let queue = all(&targets, System::Queue, &context, QueueTarget::read);
+        let http = all(&targets, System::Http, &context, HttpTarget::read);
+        Some(Self { postgres: postgres?, redis: redis?, queue: queue?, http: http? })
+    }
+}
+
+fn all<T>(
+    targets: &Mapping<'_>,
+    system: System,
+    context: &Context<'_>,
+    read: impl Fn(&Field<'_>, &Context<'_>) -> Option<T>,
+) -> Option<BTreeMap<TargetName, T>> {
+    let Some(field) = targets.get(system.as_str()) else { return Some(BTreeMap::new()) };
+    let read: Vec<_> =
+        field.entries()?.iter().map(|entry| (entry.parsed::<TargetName>(), read(&entry.value, context))).collect();
+    read.into_iter().map(|(name, target)| Some((name?, target?))).collect()
+}
+
+impl PostgresTarget {
+    fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
+        let target = field.mapping(&["url", "pool", "allow_superuser"])?;
+        let url = target.required("url", |url| secret_url(url, context, "postgres", &["postgres://", "postgresql://"]));
+        let pool = target.or("pool", 4, |field| field.whole(1..=64));
+        let allow_superuser = target.or("allow_superuser", false, Field::boolean);
+        Some(Self { url: url?, pool: pool?, allow_superuser: allow_superuser? })
+    }
+}
+
+impl RedisTarget {
+    fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
+        let target = field.mapping(&["url"])?;
+        let url = target.required("url", |url| secret_url(url, context, "redis", &["redis://", "rediss://"]));
+        Some(Self { url: url? })
+    }
+}
+
+/// A URL with credentials. Only its scheme is judged here; the rest is for the driver, which has its own dialect.
+fn secret_url(field: &Field<'_>, context: &Context<'_>, system: &str, schemes: &[&str]) -> Option<Secret> {
+    let url = context.sources.secret(field)?;
+    if schemes.iter().any(|scheme| url.expose().starts_with(scheme)) {
+        return Some(url);
+    }
+    field.refuse(format!("what this leads to is no {system} URL: it must begin with {}", schemes.join(" or ")))
+}
+
+impl QueueTarget {
+    fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
+        let target = field.mapping(&["redis", "prefix", "name", "bullmq", "bull"])?;
+        let redis = target.required("redis", |field| context.names.target(field, System::Redis));
+        let prefix = target.or("prefix", "bull".to_owned(), key_part);
+        let name = target.required("name", key_part);
+        let library = QueueLibrary::read(&target);
+        Some(Self { redis: redis?, prefix: prefix?, name: name?, library: library? })
+    }
+}
+
+/// A text that goes into the names of keys.
+fn key_part(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if text.len() > 200 || text.chars().any(char::is_control) {
+        return field.refuse(format!("{} is too long or holds control characters", quoted(text)));
+    }
+    Some(text.to_owned())
+}
+
+impl QueueLibrary {
+    fn read(target: &Mapping<'_>) -> Option<Self> {
+        let form = "exactly one of `bullmq: 3` to `bullmq: 6`, or `bull: 4`";
+        match (target.get("bullmq"), target.get("bull")) {
+            (Some(version), None) => version.whole(3..=6).map(Self::BullMq),
+            (None, Some(version)) => version.whole(4..=4).map(Self::Bull),
+            (Some(_), Some(second)) => second.refuse(format!("a queue has one library; give {form}")),
+            (None, None) => target.field().refuse(format!("its library is missing; give {form}")),
+        }
+    }
+}
+
+impl HttpTarget {
+    fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
+        let target = field.mapping(&["base_url", "headers", "allow_private", "ca"])?;
+        let base_url = target.required("base_url", base_url);
+        let headers = target.or("headers", Vec::new(), |field| headers(field, context));
+        let allow_private = target.or("allow_private", false, Field::boolean);
+        let ca = target.or("ca", None, |field| certificates(field, context).map(Some));
+        Some(Self { base_url: base_url?, headers: headers?, allow_private: allow_private?, ca: ca? })
+    }
+}
+
+/// The value is not shown: it may hold a password that it must not hold.
+fn base_url(field: &Field<'_>) -> Option<Url> {
+    let url = match field.text()?.parse::<Url>() {
+        Ok(url) => url,
+        Err(error) => return field.refuse(format!("no URL such as https://api.example.org: {error}")),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return field.refuse("a base URL begins with https:// or http://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return field.refuse("a base URL holds no credentials; send them with `headers`");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return field.refuse("a base URL holds no query and no fragment");
+    }
+    Some(url)
+}
+
+/// Headers that belong to the connection and to the message, not to the operator.
+const OWN_HEADERS: &[&str] =
+    &["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+fn headers(field: &Field<'_>, context: &Context<'_>) -> Option<Vec<(http::HeaderName, Secret)>> {
+    let mut names: Vec<Option<http::HeaderName>> = Vec::new();
+    let mut values: Vec<Option<Secret>> = Vec::new();
+    for entry in field.entries()? {
+        let name = header_name(&entry);
+        if name.is_some() && names.contains(&name) {
+            entry.note("given twice; the case of a header's name does not matter");
+        }
+        names.push(name);
+        values.push(context.sources.secret(&entry.value).and_then(|value| header_value(&entry.value, value)));
+    }
+    names.into_iter().zip(values).map(|(name, value)| name.zip(value)).collect()
+}
+
+fn header_name(entry: &Entry<'_>) -> Option<http::HeaderName> {
+    let name = entry.parsed::<http::HeaderName>()?;
+    if OWN_HEADERS.contains(&name.as_str()) {
+        entry.note("the agent sets this header by itself");
+    }
+    Some(name)
+}
+
+fn header_value(field: &Field<'_>, value: Secret) -> Option<Secret> {
+    match http::HeaderValue::from_str(value.expose()) {
+        Ok(_) => Some(value),
+        Err(_) => field.refuse("what this leads to cannot be sent in a header: it holds a line break or the like"),
+    }
+}
+
+fn certificates(field: &Field<'_>, context: &Context<'_>) -> Option<String> {
+    let text = context.sources.file(field)?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        return Some(text);
+    }
+    field.refuse("what this leads to holds no certificate in PEM")
 }

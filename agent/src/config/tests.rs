@@ -1,0 +1,359 @@
+//! Whole files: good ones, hostile ones; in `refusals` the bad ones, in `samples` those that we publish.
+
+mod refusals;
+mod samples;
+
+use std::env::VarError;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::{Digest, Limits, Operation, Secret, System, TargetName};
+
+/// Every secret of these tests holds this word, so that a leak is seen.
+const LEAK: &str = "hunter2";
+
+const DIGEST: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+fn env(name: &str) -> Result<String, VarError> {
+    match name {
+        "PG" => Ok("postgres://watch:hunter2@db.internal/app".to_owned()),
+        "REDIS" => Ok("redis://watch:hunter2@cache.internal".to_owned()),
+        "KEY" => Ok("Bearer hunter2".to_owned()),
+        "EMPTY" => Ok(String::new()),
+        "BREAK" => Ok("hunter2\nX-Evil: 1".to_owned()),
+        "BYTES" => Err(VarError::NotUnicode("hunter2".into())),
+        _ => Err(VarError::NotPresent),
+    }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("paramedic.yaml"), &env)
+}
+
+/// What the file earns, one problem a line, without the file's name.
+fn problems_of(text: &str) -> Vec<String> {
+    let error = parse(text).expect_err(text).to_string();
+    error.lines().map(|line| line.strip_prefix("paramedic.yaml:").expect(line).to_owned()).collect()
+}
+
+fn target(name: &str) -> TargetName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn every_field_reaches_its_setting() {
+    let config = parse(&format!(
+        r#"
+server: {{ listen: "[::1]:80", max_body_bytes: 64KiB, max_concurrent_runs: 7 }}
+auth: {{ tokens: [ {{ name: alice, sha256: {DIGEST} }} ] }}
+store: {{ path: data/runs.db, retain: {{ age: 12h, size: 2MiB }} }}
+engine: {{ cache: /var/cache/paramedic, guest_threads: 3 }}
+targets:
+  postgres: {{ main: {{ url: {{ env: PG }}, pool: 9, allow_superuser: true }} }}
+  redis: {{ cache: {{ url: {{ env: REDIS }} }} }}
+  queue:
+    email: {{ redis: cache, prefix: app, name: mails, bullmq: 6 }}
+    old: {{ redis: cache, name: old, bull: 4 }}
+  http: {{ api: {{ base_url: "https://api.example.org/v1", headers: {{ Authorization: {{ env: KEY }} }}, allow_private: true }} }}
+plugins:
+  probe:
+    source: {{ file: ./plugins/probe.wasm }}
+    grants:
+      - {{ postgres: main, verbs: [inspect, query] }}
+      - {{ redis: cache, verbs: [ping, scan], keys: ["cache:*"] }}
+      - {{ queue: email, verbs: [list-failures] }}
+      - {{ http: api, verbs: [get], paths: [/health, "/status/**"] }}
+    params: {{ threshold_ms: 100, deep: [1, null, {{ x: 1.5 }}], text: "5" }}
+    settings: {{ region: eu }}
+    limits: {{ deadline: 1m, memory: 8MiB, table_elements: 5, calls: 4, answer: 3, total_answer: 1KiB, log_lines: 2,
+              log: 4KiB, params: 1KiB, outcome: 2KiB }}
+"#
+    ))
+    .unwrap();
+
+    assert_eq!(config.server.listen, "[::1]:80".parse().unwrap());
+    assert_eq!((config.server.max_body_bytes, config.server.max_concurrent_runs), (65_536, 7));
+    assert_eq!(config.tokens, [Token { name: "alice".into(), digest: Digest::of(b"hello") }]);
+    assert_eq!(config.store.path, Path::new("data/runs.db"));
+    assert_eq!(config.store.retain, Retain { age: Duration::from_secs(43_200), size_bytes: 2 << 20 });
+    assert_eq!(config.engine, Engine { cache: "/var/cache/paramedic".into(), guest_threads: 3 });
+
+    let targets = &config.targets;
+    let main = &targets.postgres[&target("main")];
+    assert_eq!(main.url.expose(), "postgres://watch:hunter2@db.internal/app");
+    assert!(main.pool == 9 && main.allow_superuser);
+    assert_eq!(targets.redis[&target("cache")].url.expose(), "redis://watch:hunter2@cache.internal");
+    let email = &targets.queue[&target("email")];
+    assert_eq!((email.redis.as_str(), email.prefix.as_str(), email.name.as_str()), ("cache", "app", "mails"));
+    assert_eq!(email.library, QueueLibrary::BullMq(6));
+    assert_eq!(targets.queue[&target("old")].prefix, "bull");
+    assert_eq!(targets.queue[&target("old")].library, QueueLibrary::Bull(4));
+    let api = &targets.http[&target("api")];
+    assert_eq!(api.base_url.as_str(), "https://api.example.org/v1");
+    assert_eq!(api.headers, [(http::header::AUTHORIZATION, Secret::new("Bearer hunter2"))]);
+    assert!(api.allow_private && api.ca.is_none());
+
+    let probe = &config.plugins[&"probe".parse().unwrap()];
+    assert_eq!(probe.source, Source::File("./plugins/probe.wasm".into()));
+    let granted: Vec<String> =
+        probe.grants.iter().map(|grant| format!("{} {:?}", grant.target, grant.operations)).collect();
+    assert_eq!(
+        granted,
+        [
+            "postgres/main [PostgresInspect, PostgresQuery]",
+            "redis/cache [RedisPing, RedisScan]",
+            "queue/email [QueueListFailures]",
+            "http/api [HttpGet]"
+        ]
+    );
+    assert_eq!(probe.grants[1].keys, ["cache:*".parse().unwrap()]);
+    assert_eq!(probe.grants[3].paths, ["/health".parse().unwrap(), "/status/**".parse().unwrap()]);
+    assert_eq!(
+        serde_json::Value::Object(probe.params.clone()),
+        json!({ "threshold_ms": 100, "deep": [1, null, { "x": 1.5 }], "text": "5" })
+    );
+    assert_eq!(probe.settings, BTreeMap::from([("region".to_owned(), "eu".to_owned())]));
+    assert_eq!(
+        probe.limits,
+        Limits {
+            deadline: Duration::from_secs(60),
+            memory_bytes: 8 << 20,
+            table_elements: 5,
+            calls: 4,
+            answer_bytes: 3,
+            total_answer_bytes: 1024,
+            log_lines: 2,
+            log_bytes: 4096,
+            params_bytes: 1024,
+            outcome_bytes: 2048,
+        }
+    );
+}
+
+#[test]
+fn what_is_not_said_has_a_default_and_allows_nothing() {
+    for text in ["", "# nothing\n", "server:\nauth:\nplugins:\ntargets: {}\n"] {
+        let config = parse(text).expect(text);
+        assert_eq!(config.server.listen, "127.0.0.1:7117".parse().unwrap());
+        assert!(config.tokens.is_empty() && config.plugins.is_empty() && config.targets == Targets::default());
+        assert_eq!(config.store.path, Path::new("paramedic.db"));
+        assert_eq!(config.engine.cache, Path::new("cache"));
+    }
+    let config = parse("plugins: { probe: { source: { file: probe.wasm } } }").unwrap();
+    let probe = &config.plugins[&"probe".parse().unwrap()];
+    assert!(probe.grants.is_empty() && probe.params.is_empty() && probe.settings.is_empty());
+    assert_eq!(probe.limits, Limits::DEFAULT);
+}
+
+#[test]
+fn relative_paths_begin_at_the_directory_of_the_file() {
+    let text = "store: { path: ./a.db }\nengine: { cache: /c }\nplugins: { p: { source: { file: ../p.wasm } } }";
+    let config = Config::parse(text, Path::new("/etc/paramedic/paramedic.yaml"), &env).unwrap();
+    assert_eq!(config.store.path, Path::new("/etc/paramedic/a.db"));
+    assert_eq!(config.engine.cache, Path::new("/c"));
+    let Source::File(file) = &config.plugins[&"p".parse().unwrap()].source;
+    assert_eq!(file, Path::new("/etc/paramedic/../p.wasm"));
+}
+
+/// One target of each system; it takes one line.
+const TARGETS: &str = "targets: { postgres: { main: { url: { env: PG } } }, redis: { cache: { url: { env: REDIS } } }, \
+                       queue: { email: { redis: cache, name: email, bullmq: 5 } }, http: { api: { base_url: \"http://api\" } } }\n";
+
+#[test]
+fn each_operation_can_be_granted_with_the_bounds_it_needs() {
+    for operation in Operation::ALL.iter().copied() {
+        let system = operation.interface().system().unwrap();
+        let name = match system {
+            System::Postgres => "main",
+            System::Redis => "cache",
+            System::Queue => "email",
+            System::Http => "api",
+        };
+        let accepted = ["", ", keys: [a]", ", paths: [/a]"].map(|bounds| {
+            let grant = format!("{{ {system}: {name}, verbs: [{}]{bounds} }}", operation.verb());
+            parse(&format!("{TARGETS}plugins: {{ p: {{ source: {{ file: p }}, grants: [{grant}] }} }}")).is_ok()
+        });
+        assert_eq!(accepted.iter().filter(|ok| **ok).count(), 1, "{operation} takes exactly one form: {accepted:?}");
+    }
+}
+
+#[test]
+fn twins_among_the_tokens_are_refused() {
+    let other = Digest::of(b"other").hex();
+    let text = format!(
+        "auth:\n  tokens:\n  - {{ name: a, sha256: {DIGEST} }}\n  - {{ name: b, sha256: {DIGEST} }}\n  - {{ name: a, sha256: {other} }}\n"
+    );
+    assert_eq!(
+        problems_of(&text),
+        [
+            "4:5: auth.tokens[1]: this token is that of auth.tokens[0] too",
+            "5:5: auth.tokens[2]: `a` is the name of auth.tokens[0] too",
+        ]
+    );
+}
+
+#[test]
+fn loopback_in_any_spelling_is_local_and_the_rest_needs_a_word() {
+    for address in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(parse(&format!("server: {{ listen: \"{address}\" }}")).is_ok(), "{address}");
+    }
+    for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+        assert!(parse(&format!("server: {{ listen: \"{address}\" }}")).is_err(), "{address}");
+        assert!(parse(&format!("server: {{ listen: \"{address}\", allow_remote: true }}")).is_ok(), "{address}");
+    }
+}
+
+#[test]
+fn anchors_spare_repetition() {
+    let config = parse(
+        "plugins:\n  a: { source: { file: a }, limits: &small { calls: 5, deadline: 1s } }\n  \
+         b: { source: { file: b }, limits: *small }\n  c: { source: { file: c }, limits: { <<: *small, calls: 6 } }\n",
+    )
+    .unwrap();
+    let calls: Vec<u32> = config.plugins.values().map(|plugin| plugin.limits.calls).collect();
+    assert_eq!(calls, [5, 5, 6]);
+    assert!(config.plugins.values().all(|plugin| plugin.limits.deadline == Duration::from_secs(1)));
+}
+
+#[test]
+fn secrets_come_from_files_without_their_last_newline() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("paramedic.yaml");
+    fs::write(directory.path().join("pg"), "postgres://u:hunter2@h/d\r\n").unwrap();
+    fs::write(directory.path().join("redis"), "redis://:hunter2\n@h\n\n").unwrap();
+    fs::write(directory.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    fs::write(
+        &path,
+        "targets:\n  postgres: { a: { url: { file: pg } } }\n  redis: { a: { url: { file: ./redis } } }\n  \
+         http: { a: { base_url: \"https://h\", ca: { file: ca.pem } } }\n",
+    )
+    .unwrap();
+    let targets = Config::load(&path).unwrap().targets;
+    assert_eq!(targets.postgres[&target("a")].url.expose(), "postgres://u:hunter2@h/d");
+    assert_eq!(targets.redis[&target("a")].url.expose(), "redis://:hunter2\n@h\n");
+    assert_eq!(targets.http[&target("a")].ca.as_deref(), Some("-----BEGIN CERTIFICATE-----\n"));
+}
+
+#[test]
+fn files_that_cannot_be_meant_are_refused_with_their_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("paramedic.yaml");
+    fs::write(directory.path().join("large"), vec![b'x'; (1 << 20) + 1]).unwrap();
+    fs::write(directory.path().join("bytes"), b"redis://hunter2\xff").unwrap();
+    fs::write(directory.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\nhunter2").unwrap();
+    fs::write(
+        &path,
+        "targets:\n  redis: { a: { url: { file: large } }, b: { url: { file: bytes } }, c: { url: { file: . } } }\n  \
+         http: { a: { base_url: \"https://h\", ca: { file: key.pem } } }\n",
+    )
+    .unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    let said = |text: &str| assert!(message.contains(text), "{message}");
+    said("targets.redis.a.url.file: `");
+    said("large` is larger than 1 MiB");
+    said("bytes` cannot be read: it is not UTF-8");
+    said("targets.redis.c.url.file: `");
+    said("targets.http.a.ca: what this leads to holds no certificate in PEM");
+    assert!(!message.contains(LEAK), "{message}");
+
+    assert!(matches!(Config::load(&directory.path().join("none")), Err(ConfigError::Unreadable { .. })));
+    assert!(matches!(Config::load(&directory.path().join("bytes")), Err(ConfigError::Unreadable { .. })));
+    assert!(matches!(Config::load(&directory.path().join("large")), Err(ConfigError::TooLarge { .. })));
+}
+
+#[test]
+fn the_environment_is_that_of_the_process() {
+    assert!(environment("PATH").is_ok_and(|path| !path.is_empty()));
+    assert_eq!(environment("PARAMEDIC_TEST_OF_A_MISSING_VARIABLE"), Err(VarError::NotPresent));
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let text = "targets:\n  postgres: { main: { url: { env: PG } } }\n  redis: { cache: { url: { env: REDIS } } }\n  \
+                http: { api: { base_url: \"http://h\", headers: { Authorization: { env: KEY } } } }\n";
+    let config = parse(text).unwrap();
+    assert!(!format!("{config:?}").contains(LEAK));
+}
+
+/// Every way of putting a secret where it does not belong, in any value of an otherwise good file.
+#[test]
+fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
+    let url = "redis://:hunter2@h";
+    let shapes = [
+        "\"X\"",
+        "[\"X\"]",
+        "{ \"X\": 1 }",
+        "{ env: \"X\" }",
+        "!X",
+        "*X",
+        "{ file: { \"X\": 1 } }",
+        "\"X\\q\"",
+        "X: X",
+    ];
+    let places = [
+        "targets: { redis: { a: { url: @ } } }",
+        "targets: { redis: { a: @ } }",
+        "targets: { redis: @ }",
+        "targets: { redis: { @: 1 } }",
+        "targets: { http: { a: { base_url: @, headers: { Authorization: @ }, ca: @ } } }",
+        "targets: { queue: { a: { redis: @, name: a, bullmq: @ } } }",
+        "plugins: { p: { source: { file: p }, grants: [ { redis: @, verbs: [@] } ], settings: @ } }",
+        "plugins: { @: 1 }",
+        "auth: { tokens: [ { name: @, sha256: @ } ] }",
+    ];
+    for place in places {
+        for shape in shapes {
+            let text = place.replace('@', &shape.replace('X', url));
+            if let Err(error) = parse(&text) {
+                assert!(!format!("{error} {error:?}").contains(LEAK), "{text}\n{error}");
+            }
+        }
+    }
+    for shape in
+        ["hunter2", "!hunter2", "*hunter2", "[hunter2]", "{ hunter2: 1 }", "\"hunter2\\q\"", "%hunter2", "\"hunter2"]
+    {
+        for place in ["targets: { redis: { a: { url: @ } } }", "auth: { tokens: [ { name: a, sha256: @ } ] }"] {
+            let error = parse(&place.replace('@', shape)).expect_err(shape);
+            assert!(!format!("{error} {error:?}").contains(LEAK), "{shape}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn a_large_or_deep_file_is_refused_quickly() {
+    let begin = Instant::now();
+    let wide = format!("targets: [{}]", "{},".repeat(300_000));
+    let deep = "a: ".to_owned() + &"[".repeat(100_000);
+    let doubled = "a: 1\n".repeat(90_000);
+    let long = format!("plugins: {{ p: {{ source: {{ file: p }}, grants: [{{ redis: {} }}] }} }}", "x".repeat(900_000));
+    for text in [wide, deep, doubled, long] {
+        let message = parse(&text).unwrap_err().to_string();
+        assert!(message.len() < 100_000, "{}", message.len());
+    }
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_give_a_configuration_or_an_error(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        let _ = parse(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_yaml_gives_a_configuration_or_an_error(text in "([a-z]{1,3}|plugins|targets|redis|grants|verbs|[0-9]{1,3}|[\\[\\]{}:,&*!|>?'\"#%@ -]|: |\n|\n  |- ){0,60}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_example_gives_a_configuration_or_an_error(from in 0usize..6000, length in 0usize..40, filling in "[ -~\n]{0,6}") {
+        let mut text = samples::example();
+        let from = text.floor_char_boundary(from.min(text.len()));
+        let to = text.floor_char_boundary((from + length).min(text.len()));
+        text.replace_range(from..to, &filling);
+        let _ = parse(&text);
+    }
+}

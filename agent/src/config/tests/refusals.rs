@@ -1,0 +1,256 @@
+//! Bad files with the exact words they earn.
+
+use super::*;
+
+#[test]
+fn each_bad_file_earns_its_message() {
+    let table: &[(&str, &str, &[&str])] = &[
+        ("no yaml", "server: [", &["1:9: unclosed bracket '['"]),
+        (
+            "two documents",
+            "server: {}\n---\nserver: {}\n",
+            &["3:1: only single YAML document expected but multiple found"],
+        ),
+        ("a list", "- server", &["1:1: expected a mapping, found a list"]),
+        (
+            "unknown section",
+            "plugin: {}",
+            &[
+                "1:1: plugin: there is no such field; choose from server, auth, store, engine, targets, plugins (did you mean `plugins`?)",
+            ],
+        ),
+        (
+            "unknown and doubled fields",
+            "engine:\n  threads: 2\n  cache: a\n  cache: b\n",
+            &[
+                "2:3: engine.threads: there is no such field; choose from cache, guest_threads",
+                "4:3: engine.cache: given twice; the first is on line 3",
+            ],
+        ),
+        (
+            "another machine can reach it",
+            "server: { listen: 0.0.0.0:7117 }",
+            &[
+                "1:19: server.listen: `0.0.0.0:7117` can be reached from other machines and there is no TLS; listen on a \
+               loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
+            ],
+        ),
+        (
+            "a host name",
+            "server: { listen: localhost:7117 }",
+            &[
+                "1:19: server.listen: `localhost:7117` is no address; write an IP address and a port, such as 127.0.0.1:7117",
+            ],
+        ),
+        (
+            "numbers that cannot be meant",
+            "server: { max_concurrent_runs: 0, max_body_bytes: 1GiB }\nengine: { guest_threads: 2.5 }",
+            &[
+                "1:32: server.max_concurrent_runs: `0` is out of range; the least is 1, the most 1024",
+                "1:51: server.max_body_bytes: `1GiB` is out of range; the least is 1KiB, the most 64MiB",
+                "2:26: engine.guest_threads: `2.5` is out of range; the least is 1, the most 64",
+            ],
+        ),
+        (
+            "units",
+            "store: { retain: { age: 30, size: 1GB } }",
+            &[
+                "1:25: store.retain.age: `30` has no unit; write a whole number with its unit: 500ms, 10s, 5m, 2h or 30d",
+                "1:35: store.retain.size: `1GB` is no size; write a whole number with its unit: 512B, 64KiB, 1MiB or 2GiB",
+            ],
+        ),
+        (
+            "a home directory",
+            "engine: { cache: ~/cache }",
+            &["1:18: engine.cache: `~` is not expanded; write the whole path, or one relative to this file"],
+        ),
+        (
+            "a token instead of its digest",
+            "auth: { tokens: [ { name: al ice, sha256: hunter2 } ] }",
+            &[
+                "1:27: auth.tokens[0].name: `al ice` is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`",
+                "1:43: auth.tokens[0].sha256: expected the SHA-256 of the token as 64 hexadecimal digits; \
+                 `printf %s \"$TOKEN\" | sha256sum` prints it",
+            ],
+        ),
+        (
+            "the digest of nothing",
+            "auth: { tokens: [ { name: a, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 } ] }",
+            &["1:38: auth.tokens[0].sha256: this is the SHA-256 of an empty token"],
+        ),
+        (
+            "a secret in the file",
+            "targets: { postgres: { main: { url: \"postgres://u:hunter2@h/d\" } } }",
+            &[
+                "1:37: targets.postgres.main.url: a secret does not belong in this file; point at it with `{ env: NAME }` or `{ file: PATH }`",
+            ],
+        ),
+        (
+            "secrets that lead nowhere",
+            "targets:\n  postgres:\n    a: { url: { env: NOPE } }\n    b: { url: { env: EMPTY } }\n    c: { url: { env: BYTES } }\n    \
+             d: { url: { env: \"postgres://u:hunter2@h\" } }\n    e: { url: { file: /nowhere/secret } }\n    f: { url: { vault: hunter2 } }\n    g: {}\n    h: { url: { env: REDIS } }\n",
+            &[
+                "3:22: targets.postgres.a.url.env: the environment variable `NOPE` is not set",
+                "4:22: targets.postgres.b.url.env: the secret that this leads to is empty",
+                "5:22: targets.postgres.c.url.env: the environment variable `BYTES` does not hold UTF-8",
+                "6:22: targets.postgres.d.url.env: this is no name of an environment variable: use letters, digits and `_`",
+                "7:23: targets.postgres.e.url.file: `/nowhere/secret` cannot be read: No such file or directory (os error 2)",
+                "8:15: targets.postgres.f.url: expected either `{ env: NAME }` or `{ file: PATH }`",
+                "9:8: targets.postgres.g: `url` is missing",
+                "10:15: targets.postgres.h.url: what this leads to is no postgres URL: it must begin with postgres:// or postgresql://",
+            ],
+        ),
+        (
+            "queues",
+            "targets:\n  redis: { cache: { url: { env: REDIS } } }\n  queue:\n    a: { redis: cahce, name: a, bullmq: 2 }\n    \
+             b: { redis: cache, bull: 4, bullmq: 5 }\n    c: { redis: \"redis://:hunter2@h\", name: c }\n",
+            &[
+                "4:17: targets.queue.a.redis: there is no redis target `cahce`; choose from cache (did you mean `cache`?)",
+                "4:41: targets.queue.a.bullmq: `2` is out of range; the least is 3, the most 6",
+                "5:8: targets.queue.b: `name` is missing",
+                "5:30: targets.queue.b.bull: a queue has one library; give exactly one of `bullmq: 3` to `bullmq: 6`, or `bull: 4`",
+                "6:8: targets.queue.c: its library is missing; give exactly one of `bullmq: 3` to `bullmq: 6`, or `bull: 4`",
+                "6:17: targets.queue.c.redis: there is no redis target `<url>`; choose from cache",
+            ],
+        ),
+        (
+            "web services",
+            "targets:\n  http:\n    a: { base_url: \"https://u:hunter2@h\" }\n    b: { base_url: \"ftp://h\" }\n    c: { base_url: \"https://h/?key=hunter2\" }\n    \
+             d: { base_url: \"https://\" }\n    e: { base_url: \"http://h\", headers: { X-Key: hunter2, x-key: { env: BREAK }, Host: { env: KEY }, a b: { env: KEY } } }\n",
+            &[
+                "3:20: targets.http.a.base_url: a base URL holds no credentials; send them with `headers`",
+                "4:20: targets.http.b.base_url: a base URL begins with https:// or http://",
+                "5:20: targets.http.c.base_url: a base URL holds no query and no fragment",
+                "6:20: targets.http.d.base_url: no URL such as https://api.example.org: empty host",
+                "7:50: targets.http.e.headers.X-Key: a secret does not belong in this file; point at it with `{ env: NAME }` or `{ file: PATH }`",
+                "7:59: targets.http.e.headers.x-key: given twice; the case of a header's name does not matter",
+                "7:66: targets.http.e.headers.x-key: what this leads to cannot be sent in a header: it holds a line break or the like",
+                "7:82: targets.http.e.headers.Host: the agent sets this header by itself",
+                "7:102: targets.http.e.headers.a b: invalid HTTP header name",
+            ],
+        ),
+        (
+            "names",
+            "targets: { redis: { Cache: { url: { env: REDIS } } } }\nplugins: { \"redis://:hunter2@h\": { source: { oci: x } } }",
+            &[
+                "1:21: targets.redis.Cache: `Cache` is no name: use 1 to 64 lower-case letters, digits and single hyphens, beginning with a letter",
+                "2:12: plugins.<url>: a URL has no place here",
+                "2:44: plugins.<url>.source: `file` is missing",
+                "2:46: plugins.<url>.source.oci: there is no such field; choose from file",
+            ],
+        ),
+        (
+            "parameters and settings",
+            "plugins: { p: { source: { file: p }, params: [1], settings: { port: 5, on: true } } }",
+            &[
+                "1:46: plugins.p.params: expected a mapping, found a list",
+                "1:69: plugins.p.settings.port: expected text, found a number; put it in quotes",
+                "1:76: plugins.p.settings.on: expected text, found a boolean; put it in quotes",
+            ],
+        ),
+        (
+            "parameters past their own limit",
+            "plugins: { p: { source: { file: p }, params: { text: 0123456789 }, limits: { params: 16B } } }",
+            &["1:46: plugins.p.params: as JSON these are 21 bytes; the limit `params` allows 16"],
+        ),
+        (
+            "limits",
+            "plugins: { p: { source: { file: p }, limits: { deadline: 16m, memory: 257MiB, calls: 0, log: -1, memry: 1 } } }",
+            &[
+                "1:58: plugins.p.limits.deadline: `16m` is out of range; the least is 1ms, the most 15m",
+                "1:71: plugins.p.limits.memory: `257MiB` is out of range; the least is 1B, the most 256MiB",
+                "1:86: plugins.p.limits.calls: `0` is out of range; the least is 1, the most 20000",
+                "1:94: plugins.p.limits.log: `-1` is no size; write a whole number with its unit: 512B, 64KiB, 1MiB or 2GiB",
+                "1:98: plugins.p.limits.memry: there is no such field; choose from deadline, memory, table_elements, calls, \
+                 answer, total_answer, log_lines, log, params, outcome (did you mean `memory`?)",
+            ],
+        ),
+    ];
+    for (name, text, expected) in table {
+        assert_eq!(problems_of(text), *expected, "{name}");
+    }
+}
+
+#[test]
+fn each_bad_grant_earns_its_message() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "{ postgres: main, verbs: [query, inspekt] }",
+            &["3:34: plugins.p.grants[0].verbs[1]: `inspekt` is no verb of postgres; choose from inspect, sessions, \
+               statements, replication, query (did you mean `inspect`?)"],
+        ),
+        ("{ postgres: main, verbs: [query, query] }", &["3:34: plugins.p.grants[0].verbs[1]: given twice"]),
+        (
+            "{ postgres: main, verbs: [1] }",
+            &["3:27: plugins.p.grants[0].verbs[0]: expected text, found a number; put it in quotes"],
+        ),
+        (
+            "{ queue: email, verbs: [] }",
+            &[
+                "3:24: plugins.p.grants[0].verbs: a grant without verbs allows nothing; choose from inspect, list-failures",
+            ],
+        ),
+        ("{ queue: email }", &["3:1: plugins.p.grants[0]: `verbs` is missing"]),
+        (
+            "{ verbs: [ping] }",
+            &["3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http"],
+        ),
+        (
+            "{ postgres: main, redis: cache, verbs: [ping] }",
+            &["3:26: plugins.p.grants[0].redis: a grant is for one target; write a second grant for this one"],
+        ),
+        (
+            "{ postgres: mian, verbs: [query] }",
+            &[
+                "3:13: plugins.p.grants[0].postgres: there is no postgres target `mian`; choose from main (did you mean `main`?)",
+            ],
+        ),
+        (
+            "{ postgres: \"*\", verbs: [query] }",
+            &["3:13: plugins.p.grants[0].postgres: `*` is no target: each is named by itself; choose from main"],
+        ),
+        (
+            "{ redis: cache, verbs: [ping, scan] }",
+            &["3:1: plugins.p.grants[0]: `scan` needs `keys`; add the patterns it may use"],
+        ),
+        (
+            "{ redis: cache, verbs: [ping], keys: [\"*\"] }",
+            &["3:38: plugins.p.grants[0].keys: none of the verbs is bounded by `keys`; it is for scan, usage, read"],
+        ),
+        (
+            "{ redis: cache, verbs: [read], keys: [] }",
+            &[
+                "3:38: plugins.p.grants[0].keys: an empty list allows nothing; name the patterns, or leave out the verbs that need them",
+            ],
+        ),
+        ("{ redis: cache, verbs: [read], keys: [\"\"] }", &["3:39: plugins.p.grants[0].keys[0]: must not be empty"]),
+        (
+            "{ http: api, verbs: [head], paths: [health] }",
+            &["3:37: plugins.p.grants[0].paths[0]: `health` is no path pattern: it must begin with `/`"],
+        ),
+        (
+            "{ http: api, verbs: [get], keys: [a] }",
+            &[
+                "3:1: plugins.p.grants[0]: `get` needs `paths`; add the patterns it may use",
+                "3:34: plugins.p.grants[0].keys: http has no verb that `keys` would bound",
+            ],
+        ),
+        (
+            "{ queue: email, verbs: [inspect], paths: [/] }",
+            &["3:42: plugins.p.grants[0].paths: queue has no verb that `paths` would bound"],
+        ),
+        ("postgres/main query", &["3:1: plugins.p.grants[0]: expected a mapping, found text"]),
+        (
+            "{ kubernetes: prod, verbs: [get] }",
+            &[
+                "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http",
+                "3:3: plugins.p.grants[0].kubernetes: there is no such field; choose from postgres, redis, queue, http, \
+                 verbs, keys, paths",
+            ],
+        ),
+    ];
+    for (grant, expected) in table {
+        let text = format!("{TARGETS}plugins: {{ p: {{ source: {{ file: p }}, grants: [\n{grant}\n] }} }}\n");
+        assert_eq!(problems_of(&text), *expected, "{grant}");
+    }
+}
