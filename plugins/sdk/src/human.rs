@@ -23,7 +23,11 @@ pub fn duration(seconds: f64) -> String {
 fn pair(seconds: f64, large: f64, large_name: &str, small: f64, small_name: &str) -> String {
     let rounded = (seconds / small).round() * small;
     let (whole, rest) = ((rounded / large).floor(), (rounded % large / small).round());
-    if rest == 0.0 { format!("{whole:.0} {large_name}") } else { format!("{whole:.0} {large_name} {rest:.0} {small_name}") }
+    if rest == 0.0 {
+        format!("{whole:.0} {large_name}")
+    } else {
+        format!("{whole:.0} {large_name} {rest:.0} {small_name}")
+    }
 }
 
 /// An amount of memory or data in binary units: `512 B`, `1.5 GiB`.
@@ -71,9 +75,11 @@ fn bend(noun: &str) -> String {
     }
 }
 
-/// One line of at most `max` characters: white space collapsed, control characters dropped, the cut shown.
+/// One line of at most `max` characters: white space collapsed, control characters dropped, the cut shown. Marks that
+/// turn the direction of writing go as well: by them a key or an application name could disguise a line.
 pub fn shorten(text: &str, max: usize) -> String {
-    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let printable: String = text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect();
     let line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= max {
         return line;

@@ -51,11 +51,7 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
 
 impl<const COLUMNS: usize> From<Rows<COLUMNS>> for Table {
     fn from(rows: Rows<COLUMNS>) -> Self {
-        Self {
-            title: rows.title,
-            columns: rows.columns.into(),
-            rows: rows.rows.into_iter().map(Into::into).collect(),
-        }
+        Self { title: rows.title, columns: rows.columns.into(), rows: rows.rows.into_iter().map(Into::into).collect() }
     }
 }
 

@@ -1,0 +1,51 @@
+//! Test a check without wasm: a table of answers takes the host's place.
+//!
+//! ```text
+//! let run = Host::new()
+//!     .answers(postgres::INSPECT, "main", Ok(server()))
+//!     .answers(postgres::SESSIONS, "main", Err(denied()))
+//!     .run::<PgConnections>(json!({ "target": "main" }));
+//! assert_eq!(run.outcome().status(), Status::Ok);
+//! ```
+//!
+//! The harness is as strict as the agent: parameters are validated against the schema, a call that has no answer and a
+//! call that the description does not ask for fail the test by name, and so does an outcome that the agent would refuse.
+//! The clock stands still unless the check sleeps or an answer takes time.
+
+// A broken expectation has to end the test, and a panic is how tests end.
+#![expect(clippy::panic, reason = "a test ends by panicking")]
+
+mod answers;
+mod rules;
+mod world;
+
+pub use answers::{Argument, Call, Function};
+pub use world::{Host, Run};
+
+pub(crate) use world::{
+    ask, logged, now, remaining, setting, settings, sleep, state_get, state_keys, state_put, state_remove, state_swap,
+};
+
+use crate::{Check, Denial, DenialReason, Error, RemoteError};
+
+/// An error as the host gives it for a call outside the grant.
+pub fn denied(operation: &str, target: &str) -> Error {
+    Error::Denied(Denial {
+        operation: operation.to_owned(),
+        target: target.to_owned(),
+        reason: DenialReason::NotGranted,
+        message: "the grant of this plugin lacks it".to_owned(),
+    })
+}
+
+/// An error of the system behind the host.
+pub fn remote(system: &str, code: &str, message: &str) -> Error {
+    let (system, code, message) = (system.to_owned(), code.to_owned(), message.to_owned());
+    Error::Remote(RemoteError { system, code, message, retryable: false })
+}
+
+/// Assert that a check describes itself in a way that the agent accepts, and that `{}` gives it its defaults.
+pub fn assert_well_described<C: Check>() {
+    let faults = rules::faults_of_description::<C>();
+    assert!(faults.is_empty(), "the agent would refuse this description:\n{}", faults.join("\n"));
+}

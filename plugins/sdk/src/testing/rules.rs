@@ -1,0 +1,111 @@
+//! What the agent asks of descriptions, parameters and outcomes, so far as a test can tell.
+
+use crate::check::params_schema;
+use crate::{Capability, Check, Outcome, Status};
+use serde_json::{Value, json};
+
+/// What a summary, an outcome and its tables may measure.
+const OUTCOME_BYTES: usize = 256 * 1024;
+const MAX_TABLES: usize = 20;
+
+/// Whether a call is covered by what the description asks for.
+pub(super) fn is_asked_for(capabilities: &[Capability], operation: &str) -> bool {
+    let interface = operation.split('/').next().unwrap_or_default();
+    capabilities
+        .iter()
+        .any(|capability| capability.operation == operation || capability.operation == format!("{interface}/*"))
+}
+
+/// What the schema says against these parameters.
+pub(super) fn faults_of_params<C: Check>(params: &Value) -> Option<String> {
+    let schema = params_schema::<C>();
+    jsonschema::validate(&schema, params).err().map(|error| format!("{}: {error}", error.instance_path()))
+}
+
+pub(super) fn faults_of_description<C: Check>() -> Vec<String> {
+    let description = C::describe();
+    let mut faults = Vec::new();
+    let mut expect = |fine: bool, fault: &str| {
+        if !fine {
+            faults.push(fault.to_owned());
+        }
+    };
+    expect(is_kebab(&description.name), "the name is not in kebab case");
+    expect(description.version.split('.').count() == 3, "the version is not a semantic one");
+    expect(!description.title.is_empty(), "there is no title");
+    expect(!description.about.is_empty(), "there is no description");
+    expect(description.time_limit > 0.0, "the time limit is not positive");
+    expect(description.capabilities.iter().all(is_complete), "a capability lacks its function, target or reason");
+    expect(defaults_are_accepted::<C>(), "{} or its defaults do not match the schema");
+    expect(unknown_fields_are_refused::<C>(), "the schema takes unknown fields; add #[serde(deny_unknown_fields)]");
+    faults
+}
+
+fn is_kebab(name: &str) -> bool {
+    name.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+}
+
+fn is_complete(capability: &Capability) -> bool {
+    let parts: Vec<&str> = capability.operation.split('/').collect();
+    parts.len() == 2
+        && parts.iter().all(|part| !part.is_empty())
+        && !capability.target.is_empty()
+        && !capability.reason.is_empty()
+}
+
+/// An empty object is accepted unless a field is required, and the defaults that the schema shows are accepted too.
+fn defaults_are_accepted<C: Check>() -> bool {
+    let schema = params_schema::<C>();
+    let required = schema.get("required").is_some();
+    let shown: serde_json::Map<String, Value> = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+        .collect();
+    required
+        || [json!({}), Value::Object(shown)].iter().all(|params| {
+            jsonschema::is_valid(&schema, params) && serde_json::from_value::<C::Params>(params.clone()).is_ok()
+        })
+}
+
+fn unknown_fields_are_refused<C: Check>() -> bool {
+    params_schema::<C>().get("additionalProperties") == Some(&Value::Bool(false))
+}
+
+pub(super) fn faults_of_outcome(outcome: &Outcome) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut expect = |fine: bool, fault: &str| {
+        if !fine {
+            faults.push(fault.to_owned());
+        }
+    };
+    let summary = outcome.summary();
+    expect(!summary.trim().is_empty() && !summary.contains('\n'), "the summary is not one line");
+    expect(outcome.status() != Status::Unknown || !summary.is_empty(), "unknown without a reason");
+    expect(outcome.metrics().iter().all(|metric| is_snake(&metric.name)), "a metric's name is not in snake case");
+    expect(outcome.metrics().iter().all(|metric| metric.value.is_finite()), "a metric is no finite number");
+    expect(outcome.tables().len() <= MAX_TABLES, "there are more than 20 tables");
+    expect(
+        outcome.suggestions().iter().all(|suggestion| suggestion.params.is_object()),
+        "suggested parameters are no object",
+    );
+    expect(
+        outcome.suggestions().iter().all(|suggestion| !suggestion.reason.is_empty()),
+        "a suggestion lacks its reason",
+    );
+    expect(size(outcome) <= OUTCOME_BYTES, "the outcome exceeds 256 KiB");
+    faults
+}
+
+fn is_snake(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn size(outcome: &Outcome) -> usize {
+    let cells = outcome.tables().iter().flat_map(|table| table.rows.iter().flatten().chain(&table.columns));
+    let details = outcome.details().map_or(0, |text| text.len());
+    cells.map(String::len).sum::<usize>() + details + outcome.metrics().len() * 64
+}
