@@ -33,6 +33,8 @@ pub struct PostgresTarget {
     pub pool: usize,
     /// True when the operator insists on a login with a superuser's rights.
     pub allow_superuser: bool,
+    /// Certificates, in PEM, to trust instead of the system's.
+    pub ca: Option<String>,
 }
 
 /// A Redis server.
@@ -40,6 +42,8 @@ pub struct PostgresTarget {
 pub struct RedisTarget {
     /// Connection URL with the agent's own ACL user.
     pub url: Secret,
+    /// Certificates, in PEM, to trust instead of the system's.
+    pub ca: Option<String>,
 }
 
 /// A job queue in a Redis server.
@@ -111,19 +115,21 @@ fn all<T>(
 
 impl PostgresTarget {
     fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
-        let target = field.mapping(&["url", "pool", "allow_superuser"])?;
+        let target = field.mapping(&["url", "pool", "allow_superuser", "ca"])?;
         let url = target.required("url", |url| secret_url(url, context, "postgres", &["postgres://", "postgresql://"]));
         let pool = target.or("pool", 4, |field| field.whole(1..=64));
         let allow_superuser = target.or("allow_superuser", false, Field::boolean);
-        Some(Self { url: url?, pool: pool?, allow_superuser: allow_superuser? })
+        let ca = target.or("ca", None, |field| certificates(field, context).map(Some));
+        Some(Self { url: url?, pool: pool?, allow_superuser: allow_superuser?, ca: ca? })
     }
 }
 
 impl RedisTarget {
     fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
-        let target = field.mapping(&["url"])?;
+        let target = field.mapping(&["url", "ca"])?;
         let url = target.required("url", |url| secret_url(url, context, "redis", &["redis://", "rediss://"]));
-        Some(Self { url: url? })
+        let ca = target.or("ca", None, |field| certificates(field, context).map(Some));
+        Some(Self { url: url?, ca: ca? })
     }
 }
 
@@ -197,9 +203,19 @@ fn base_url(field: &Field<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// Headers that belong to the connection and to the message, not to the operator.
-const OWN_HEADERS: &[&str] =
-    &["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+/// Headers that frame the message or belong to the connection. The HTTP library alone sets them.
+const OWN_HEADERS: &[&str] = &[
+    "connection",
+    "content-encoding",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 fn headers(field: &Field<'_>, context: &Context<'_>) -> Option<Vec<(http::HeaderName, Secret)>> {
     let mut names: Vec<Option<http::HeaderName>> = Vec::new();
@@ -217,7 +233,7 @@ fn headers(field: &Field<'_>, context: &Context<'_>) -> Option<Vec<(http::Header
 
 fn header_name(entry: &Entry<'_>) -> Option<http::HeaderName> {
     let name = entry.parsed::<http::HeaderName>()?;
-    if OWN_HEADERS.contains(&name.as_str()) {
+    if OWN_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
         entry.note("the agent sets this header by itself");
     }
     Some(name)

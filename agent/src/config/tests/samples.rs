@@ -65,6 +65,22 @@ fn every_sample_in_the_docs_parses() {
     assert!(count >= blocks(&page()).len() && !blocks(&page()).is_empty());
 }
 
+#[test]
+fn the_configuration_of_the_demo_parses() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("secrets")).unwrap();
+    for (name, url) in [("postgres", "postgres://h/d"), ("redis", "redis://h"), ("queue", "redis://h")] {
+        fs::write(directory.path().join("secrets").join(name), url).unwrap();
+    }
+    let text = fs::read_to_string(top().join("tests/src/bin/demo/paramedic.yaml"))
+        .unwrap()
+        .replace("@LISTEN@", "127.0.0.1:0")
+        .replace("@TOKEN_SHA256@", DIGEST)
+        .replace("@SHOP@", "http://127.0.0.1:8080/");
+    let config = Config::parse(&text, &directory.path().join("paramedic.yaml"), &env).unwrap();
+    assert!(!config.plugins.is_empty() && config.tokens.len() == 1);
+}
+
 /// Ask each section for its fields by giving it one that it cannot have.
 fn all_fields() -> Vec<String> {
     let sections = [
