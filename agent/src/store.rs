@@ -14,8 +14,20 @@
 //! A write that was answered survives a crash of the agent, of the machine and a power cut. A write that was refused
 //! or failed has left nothing behind.
 
+mod columns;
+mod ending;
 mod error;
+mod file;
+mod json;
 mod query;
+mod readers;
+mod retention;
+mod rows;
+mod runs;
+mod schema;
+mod sqlite;
+mod state;
+mod writer;
 
 use std::time::Duration;
 
@@ -23,6 +35,7 @@ use async_trait::async_trait;
 
 pub use error::StoreError;
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
+pub use sqlite::{SqliteStore, StoreOptions};
 
 use crate::domain::{PluginName, Run, RunId};
 
@@ -160,3 +173,6 @@ impl Health {
         self.problem.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

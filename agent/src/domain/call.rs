@@ -15,6 +15,9 @@ pub enum DenialReason {
 }
 
 impl DenialReason {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::NotGranted, Self::OutOfBounds];
+
     /// Stable label for logs, metrics and records.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Check];
+
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +31,9 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Manual];
+
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,6 +60,9 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// All of them, the least important first.
+    pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
+
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -22,6 +22,11 @@ impl Timestamp {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point in time `duration` after this one; the last there is when that is later.
+    pub fn after(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The point in time `duration` before this one; the epoch when there is none.
     pub fn before(self, duration: std::time::Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))

@@ -1,0 +1,227 @@
+//! The store in one SQLite file: opens it and joins its parts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use super::ending::End;
+use super::readers::Readers;
+use super::retention::Rule;
+use super::state::Put;
+use super::writer::{Writer, Writing};
+use super::{
+    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, file, retention,
+    runs, state,
+};
+use crate::clock::Clock;
+use crate::domain::{PluginName, Run, RunId};
+
+/// Sizes of the store's parts. The default suits an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Writes that may wait before others are refused.
+    pub queue: usize,
+    /// Reads that go on at the same time.
+    pub readers: u32,
+    /// Pages of the write-ahead log after which it is copied into the file. More makes single commits slower.
+    pub checkpoint_pages: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { queue: 1024, readers: 4, checkpoint_pages: 1000 }
+    }
+}
+
+/// A store in a file of this machine.
+pub struct SqliteStore {
+    path: PathBuf,
+    identity: (u64, u64),
+    clock: Arc<dyn Clock>,
+    pub(super) writer: Writer,
+    pub(super) readers: Readers,
+    interrupted: usize,
+}
+
+impl SqliteStore {
+    /// Open the file at `path`, or make it, and mark the runs that a former agent left without an end.
+    ///
+    /// Blocks for as long as the disk takes. One agent alone can have the file open.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, options: StoreOptions) -> Result<Self, StoreError> {
+        let path = file::locate(path)?;
+        let lock = file::lock(&path)?;
+        file::create(&path)?;
+        let db = file::connect_to_write(&path, options.checkpoint_pages)?;
+        let interrupted = runs::interrupt_all(&db, clock.now())?;
+        if interrupted > 0 {
+            tracing::warn!(runs = interrupted, "marked runs as interrupted that the last agent left without an end");
+        }
+        let at = |source| StoreError::Path { path: path.clone(), source };
+        let identity = file::identity(&path).map_err(at)?;
+        let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
+        let readers = Readers::new(path.clone(), options.readers);
+        Ok(Self { path, identity, clock, writer, readers, interrupted })
+    }
+
+    /// How many runs were marked as interrupted when the store was opened.
+    pub const fn interrupted(&self) -> usize {
+        self.interrupted
+    }
+
+    async fn remove_all(&self, rule: Rule) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            match self.writer.write_patiently(move |db| retention::step(db, rule)).await? {
+                0 => return Ok(removed),
+                runs => removed += runs,
+            }
+        }
+    }
+
+    /// Returns by how much the file got smaller.
+    async fn shrink(&self) -> Result<u64, StoreError> {
+        let sizes = |db: &Connection| Ok((retention::free_pages(db)?, retention::file_bytes(db)?));
+        let (free, before) = self.readers.read(sizes).await?;
+        for _ in 0..retention::shrink_steps(free) {
+            if self.writer.write_patiently(retention::shrink).await? == 0 {
+                break;
+            }
+        }
+        self.writer.checkpoint().await?;
+        let (_, after) = self.readers.read(sizes).await?;
+        Ok(before.saturating_sub(after))
+    }
+
+    /// Why nothing can be written, if that is so. Whether the last failure is over is found out by writing.
+    async fn problem(&self) -> Option<String> {
+        if self.writer.is_closed() {
+            return Some(StoreError::Closed.to_string());
+        }
+        match file::identity(&self.path) {
+            Ok(identity) if identity == self.identity => {}
+            Ok(_) => return Some(format!("{} was replaced by another file: restart the agent", self.path.display())),
+            Err(error) => return Some(format!("{} cannot be found: {error}", self.path.display())),
+        }
+        if self.writer.condition().problem().is_some() {
+            // Whether it works or not, the writer takes note of it.
+            let _ = self.writer.write(state::probe).await;
+        }
+        self.writer.condition().problem()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn start_run(&self, run: Run) -> Result<(), StoreError> {
+        if run.finished.is_some() || run.ending.is_some() {
+            return Err(StoreError::Invalid(format!("run {} cannot begin: it has an end", run.id)));
+        }
+        self.writer.write(move |db| runs::start(db, &run)).await
+    }
+
+    async fn finish_run(&self, run: Run) -> Result<Finish, StoreError> {
+        let end = End::of(run)?;
+        self.writer.write(move |db| end.record(db)).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        self.readers.read(move |db| runs::load(db, id)).await
+    }
+
+    async fn runs(&self, filter: RunFilter, page: Page) -> Result<RunPage, StoreError> {
+        self.readers.read(move |db| runs::list(db, &filter, page)).await
+    }
+
+    async fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<StateEntry>, StoreError> {
+        let (plugin, key, now) = (plugin.clone(), key.to_owned(), self.clock.now());
+        self.readers.read(move |db| state::get(db, &plugin, &key, now)).await
+    }
+
+    async fn state_put(
+        &self,
+        plugin: &PluginName,
+        key: &str,
+        value: String,
+        ttl: Option<Duration>,
+    ) -> Result<u64, StoreError> {
+        self.put(Put::new(plugin, key, value, ttl)?).await
+    }
+
+    async fn state_swap(
+        &self,
+        plugin: &PluginName,
+        key: &str,
+        value: String,
+        revision: u64,
+        ttl: Option<Duration>,
+    ) -> Result<u64, StoreError> {
+        self.put(Put::new(plugin, key, value, ttl)?.expecting(revision)).await
+    }
+
+    async fn state_remove(&self, plugin: &PluginName, key: &str) -> Result<bool, StoreError> {
+        let (plugin, key, clock) = (plugin.clone(), key.to_owned(), Arc::clone(&self.clock));
+        self.writer.write(move |db| state::remove(db, &plugin, &key, clock.now())).await
+    }
+
+    async fn state_keys(&self, plugin: &PluginName, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let (plugin, prefix, now) = (plugin.clone(), prefix.to_owned(), self.clock.now());
+        self.readers.read(move |db| state::keys(db, &plugin, &prefix, now)).await
+    }
+
+    async fn retain(&self, policy: RetentionPolicy) -> Result<Removed, StoreError> {
+        let now = self.clock.now();
+        let state_entries = self.writer.write_patiently(move |db| state::forget_all_expired(db, now)).await?;
+        let mut removed = Removed { state_entries, ..Removed::default() };
+        if let Some(age) = policy.max_age {
+            removed.runs += self.remove_all(Rule::StartedBefore(now.before(age))).await?;
+        }
+        if let Some(bytes) = policy.max_bytes {
+            removed.runs += self.remove_all(Rule::Above(bytes)).await?;
+        }
+        removed.bytes = self.shrink().await?;
+        Ok(removed)
+    }
+
+    async fn health(&self) -> Health {
+        Health {
+            problem: self.problem().await,
+            queued: self.writer.queued(),
+            queue_capacity: self.writer.capacity(),
+            file_bytes: file::size(&self.path),
+            wal_bytes: file::size(&file::wal(&self.path)),
+            commits: self.writer.condition().commits(),
+            records: self.writer.condition().records(),
+        }
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.read(verify).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        self.writer.close().await
+    }
+}
+
+impl SqliteStore {
+    async fn put(&self, put: Put) -> Result<u64, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.write(move |db| put.record(db, clock.now())).await
+    }
+}
+
+fn verify(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+    let found = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut defects: Vec<_> = found.into_iter().filter(|line| line != "ok").collect();
+    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        defects.push(format!("a row of {} belongs to no run", row.get::<_, String>(0)?));
+    }
+    Ok(defects)
+}
