@@ -8,8 +8,11 @@ use crate::bindings::exports::paramedic::plugin::plugin as wire;
 use crate::{Label, Suggestion, Table, Threshold, human};
 use serde::{Deserialize, Serialize};
 
-/// A summary is one line of a chat message.
+/// A summary is one line of a chat message; the agent takes 1024 bytes.
 const SUMMARY_CHARS: usize = 400;
+const SUMMARY_BYTES: usize = 1024;
+/// The most suggestions that the agent takes.
+const MAX_SUGGESTIONS: usize = 20;
 
 /// A verdict, in order of gravity. What could not be determined is graver than fine and less grave than trouble seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -145,6 +148,7 @@ impl Outcome {
     pub fn suggest(&mut self, suggestion: Suggestion) {
         self.suggestions.push(suggestion);
         self.suggestions.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
+        self.suggestions.truncate(MAX_SUGGESTIONS);
     }
 
     /// The worst status found.
@@ -157,7 +161,9 @@ impl Outcome {
         let worst = self.status();
         let sentences: Vec<&str> = self.sentences(|status| status == worst).collect();
         let text = if sentences.is_empty() { self.fine.clone() } else { sentences.join("; ") };
-        human::shorten(&text, SUMMARY_CHARS)
+        let line = human::shorten(&text, SUMMARY_CHARS);
+        // A character has at most four bytes, so that this many always fit.
+        if line.len() > SUMMARY_BYTES { human::shorten(&line, SUMMARY_BYTES / 4) } else { line }
     }
 
     /// The details in Markdown: what was found beside the worst, then the notes.
@@ -248,6 +254,8 @@ mod tests {
         let outcome = Outcome::found(Status::Critical, format!("first\nsecond {}", "x".repeat(1000)));
         assert!(outcome.summary().starts_with("first second x"));
         assert_eq!(outcome.summary().chars().count(), SUMMARY_CHARS);
+        let wide = Outcome::found(Status::Critical, "\u{1f600}".repeat(1000)).summary();
+        assert!(wide.len() <= SUMMARY_BYTES && wide.ends_with('…'));
     }
 
     #[test]
@@ -258,6 +266,17 @@ mod tests {
         }
         let order: Vec<_> = outcome.suggestions().iter().map(|suggestion| suggestion.plugin.as_str()).collect();
         assert_eq!(order, ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn only_the_most_promising_suggestions_are_kept() {
+        let mut outcome = Outcome::ok("");
+        for step in 0..=MAX_SUGGESTIONS {
+            let suggestion = Suggestion::new(&format!("p{step}"), serde_json::json!({}), "because");
+            outcome.suggest(suggestion.confidence(step as f64 / 100.0));
+        }
+        assert_eq!(outcome.suggestions().len(), MAX_SUGGESTIONS);
+        assert!(outcome.suggestions().iter().all(|suggestion| suggestion.plugin != "p0"));
     }
 
     #[test]

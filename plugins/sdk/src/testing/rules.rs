@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 /// What a summary, an outcome and its tables may measure.
 const OUTCOME_BYTES: usize = 256 * 1024;
 const MAX_TABLES: usize = 20;
+const MAX_METRICS: usize = 500;
 
 /// Whether a call is covered by what the description asks for.
 pub(super) fn is_asked_for(capabilities: &[Capability], operation: &str) -> bool {
@@ -86,6 +87,7 @@ pub(super) fn faults_of_outcome(outcome: &Outcome) -> Vec<String> {
     expect(outcome.status() != Status::Unknown || !summary.is_empty(), "unknown without a reason");
     expect(outcome.metrics().iter().all(|metric| is_snake(&metric.name)), "a metric's name is not in snake case");
     expect(outcome.metrics().iter().all(|metric| metric.value.is_finite()), "a metric is no finite number");
+    expect(outcome.metrics().len() <= MAX_METRICS, "there are more than 500 metrics");
     expect(outcome.tables().len() <= MAX_TABLES, "there are more than 20 tables");
     expect(
         outcome.suggestions().iter().all(|suggestion| suggestion.params.is_object()),
