@@ -15,13 +15,13 @@ use crate::{ports, secret};
 /// What looking at a server takes: reads that neither block nor leak, and the named subcommands of the rest.
 const READER_RULES: &str = "+@read -@dangerous -@blocking -randomkey -dump -xread -sort_ro \
      +ping +info +role +scan +memory|usage +slowlog|get +slowlog|len +object|idletime +object|freq +dbsize \
-     +command|getkeysandflags +command|info +acl|whoami +client|setname";
+     +command|getkeysandflags +command|info +acl|whoami +time +client|setname";
 
 /// What looking at a queue and changing it takes, by hash, list and script.
-const QUEUE_RULES: &str = "+evalsha +eval +script|load +hget +hmget +hgetall +hset +hdel +hexists +hlen +exists +type \
-     +llen +lrange +lindex +lpos +lpush +rpush +lmove +lrem +rename +zcard +zcount +zrange +zrangebyscore +zrevrange \
-     +zscore +zadd +zrem +del +unlink +xadd +xrevrange +pttl +ttl +get +ping +info +role +client|list +acl|whoami \
-     +client|setname";
+const QUEUE_RULES: &str = "+evalsha +eval +script|load +hget +hmget +hgetall +hset +hdel +hexists +hlen +hstrlen \
+     +exists +type +llen +lrange +lindex +lpos +lpush +rpush +lmove +lrem +rename +zcard +zcount +zrange \
+     +zrangebyscore +zrevrange +zscore +zadd +zrem +del +unlink +xadd +xrevrange +pttl +ttl +get +ping +info +role \
+     +time +client|list +acl|whoami +client|setname";
 
 /// A running server.
 #[derive(Debug)]

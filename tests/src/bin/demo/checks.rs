@@ -28,7 +28,7 @@ pub fn all() -> Vec<Check> {
         check("redis-ping", json!({ "target": "cache" }), Healthy),
         check("pg-slow-queries", json!({}), Trouble("orders")),
         check("pg-connections", json!({}), Trouble(LEAKY_APPLICATION)),
-        check("pg-idle-connections", json!({ "min_idle": LEAK_AGE_SECONDS }), Trouble(LEAKY_APPLICATION)),
+        check("pg-idle-connections", json!({ "min_idle_seconds": LEAK_AGE_SECONDS }), Trouble(LEAKY_APPLICATION)),
         check("redis-memory", json!({ "target": "cache" }), Trouble(IMMORTAL_KEYS)),
         check("queue-status", json!({ "target": "email" }), Trouble("waiting")),
         check("queue-failed-jobs", json!({ "target": "email" }), Trouble(COMMON_FAILURE)),
