@@ -111,3 +111,9 @@ fn the_lag_is_measured_with_its_limits() {
     assert_eq!((lag.value, lag.warn, lag.critical), (12.5, Some(30.0), Some(300.0)));
     assert_eq!((run.metric("connections_used"), run.metric("in_recovery")), (34.0, 1.0));
 }
+
+#[test]
+fn the_time_that_the_answer_took_is_measured() {
+    let run = Host::new().each_call_takes(0.25).answers(INSPECT, "main", Ok(server())).run::<PgReady>(json!({}));
+    assert_eq!(run.metric("inspect_seconds"), 0.25);
+}

@@ -10,7 +10,7 @@
 //!
 //! The harness is as strict as the agent: parameters are validated against the schema, a call that has no answer and a
 //! call that the description does not ask for fail the test by name, and so does an outcome that the agent would refuse.
-//! The clock stands still unless the check sleeps or an answer takes time.
+//! The clock stands still unless the check sleeps or calls are said to take time.
 
 // A broken expectation has to end the test, and a panic is how tests end.
 #![expect(clippy::panic, reason = "a test ends by panicking")]

@@ -22,6 +22,7 @@ pub struct Host {
     answers: Answers,
     now: Instant,
     deadline: Instant,
+    call_time: Instant,
     settings: BTreeMap<String, String>,
     memory: BTreeMap<String, (Entry, Option<Instant>)>,
     forgetful: bool,
@@ -83,6 +84,13 @@ impl Host {
     #[must_use]
     pub fn later(mut self, seconds: Seconds) -> Self {
         self.now += millis(seconds);
+        self
+    }
+
+    /// Let every call take time.
+    #[must_use]
+    pub fn each_call_takes(mut self, seconds: Seconds) -> Self {
+        self.call_time = millis(seconds);
         self
     }
 
@@ -200,6 +208,7 @@ pub(crate) fn ask<A: 'static>(function: &Function<A>, arguments: Vec<String>) ->
             panic!("the description does not ask for {}", call.line());
         }
         host.calls.push(call.clone());
+        host.now += host.call_time;
         host.answers.take(&call).unwrap_or_else(|| panic!("unanswered host call: {}", call.line()))
     })
 }
