@@ -13,7 +13,7 @@ _list:
 fmt:
     cargo fmt --all
 
-# Checks format, warnings and dependencies.
+# Checks format, warnings, and licences and sources of the dependencies.
 lint: && _deny
     cargo fmt --all --check
     cargo clippy --locked {{ native }} --all-targets -- --deny warnings
@@ -39,16 +39,20 @@ demo *args: plugins _bullmq
     cargo run --locked --quiet --package paramedic-tests --bin demo -- {{ args }}
 
 # What has to pass before a change is taken, in this order.
-ci: lint test doc (demo "--once")
+ci: lint _advisories test doc (demo "--once")
 
 _deny:
     #!/usr/bin/env bash
     set -euo pipefail
     if command -v cargo-deny >/dev/null; then
-        cargo deny --locked check
+        cargo deny --locked check --hide-inclusion-graph bans licenses sources
     else
         echo "the dependencies were not judged: cargo-deny is missing; \`./dev lint\` installs it" >&2
     fi
+
+# New advisories come without a change of ours, and from the network.
+_advisories:
+    cargo deny --locked check advisories
 
 # Builds every component below a folder and puts it where the tests and the demo look: <kind>/<name>.wasm.
 _components kind folder:
