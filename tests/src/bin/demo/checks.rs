@@ -25,14 +25,14 @@ pub fn all() -> Vec<Check> {
     let check = |plugin, params, expected| Check { plugin, params, expected };
     vec![
         check("pg-ready", json!({}), Healthy),
-        check("redis-ping", json!({ "target": "cache" }), Healthy),
+        check("redis-ping", json!({}), Healthy),
         check("pg-slow-queries", json!({}), Trouble("orders")),
         check("pg-connections", json!({}), Trouble(LEAKY_APPLICATION)),
         check("pg-idle-connections", json!({ "min_idle_seconds": LEAK_AGE_SECONDS }), Trouble(LEAKY_APPLICATION)),
-        check("redis-memory", json!({ "target": "cache" }), Trouble(IMMORTAL_KEYS)),
-        check("queue-status", json!({ "target": "email" }), Trouble("waiting")),
-        check("queue-failed-jobs", json!({ "target": "email" }), Trouble(COMMON_FAILURE)),
-        check("http-health", json!({ "target": "shop" }), Trouble("503")),
+        check("redis-memory", json!({}), Trouble(IMMORTAL_KEYS)),
+        check("queue-status", json!({}), Trouble("backed up")),
+        check("queue-failed-jobs", json!({}), Trouble(COMMON_FAILURE)),
+        check("http-health", json!({}), Trouble("503")),
     ]
 }
 

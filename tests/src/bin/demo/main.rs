@@ -57,7 +57,7 @@ async fn run(end: End) -> anyhow::Result<ExitCode> {
         () = &mut interruption => return Ok(ExitCode::from(130)),
     };
     if end == End::OnSignal {
-        explain(&shown);
+        explain(&shown)?;
         interruption.await;
     }
     println!("\n… stopping everything");
@@ -122,21 +122,27 @@ fn run_checks(curl: &Curl) -> anyhow::Result<Vec<String>> {
     Ok(complaints)
 }
 
-fn explain(shown: &Shown) {
+fn explain(shown: &Shown) -> anyhow::Result<()> {
     let Shown { agent, troubled, .. } = shown;
     println!(
         "
-Everything is still running; Ctrl-C stops it. With URL and TOKEN set as above, go on in another terminal:
+Everything is still running; Ctrl-C stops it. With URL and TOKEN as above, go on in another terminal:
 
   curl -s -H \"Authorization: Bearer $TOKEN\" $URL/v1/plugins | jq .
-  curl -s -H \"Authorization: Bearer $TOKEN\" '$URL/v1/runs?limit=5' | jq .
+  curl -s -H \"Authorization: Bearer $TOKEN\" \"$URL/v1/runs?limit=5\" | jq .
   curl -s $URL/metrics
+  PARAMEDIC_URL=$URL PARAMEDIC_TOKEN=$TOKEN {} run pg-connections
+
+To look at the trouble, or to make more of it:
+
   psql {}
   redis-cli -u {}
 
-The agent's configuration and its database are in {}.",
+The agent's configuration and database are in {}.",
+        agent::program()?.display(),
         troubled.database.superuser_url(),
         troubled.redis.admin_url(),
         agent.directory().display(),
     );
+    Ok(())
 }
