@@ -1,5 +1,9 @@
 //! Tests of the store as a whole. Those that need a process of their own are in `tests/tests/store_crash.rs`.
 
+mod crash;
+mod files;
+mod hostile;
+mod retention;
 mod runs;
 mod state;
 mod writer;
