@@ -429,6 +429,12 @@ async fn the_doctor_names_what_is_wrong_with_a_queue_and_its_cure() {
 }
 
 #[test]
+fn the_page_for_operators_has_the_line() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/queues.md")).unwrap();
+    assert!(page.contains(&queue::user_rules()), "the page lacks: {}", queue::user_rules());
+}
+
+#[test]
 fn settings_that_cannot_be_right_are_refused() {
     let with = |url: &str, prefix: &str, name: &str, library: Library| {
         let server = redis::Settings::new(Secret::new(url));

@@ -608,6 +608,15 @@ async fn a_login_made_by_the_documented_line_is_found_well() {
     find(&lines, Severity::Ok, "connected to Redis 7");
 }
 
+#[test]
+fn the_page_for_operators_has_the_line_and_every_command() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/redis.md")).unwrap();
+    assert!(page.contains(&redis::user_rules()), "the page lacks: {}", redis::user_rules());
+    for name in redis::readable_commands() {
+        assert!(page.contains(&format!("`{name}`")), "the page lacks {name}");
+    }
+}
+
 #[tokio::test]
 async fn the_doctor_names_what_is_missing_and_what_is_too_much() {
     let server = Redis::start(&[]).unwrap();
