@@ -358,9 +358,7 @@ async fn thousands_of_failures_and_megabytes_of_reasons_stay_within_bounds() {
         redis.call('DEL', 'bull:flood:5999')";
     server.command::<()>(&["EVAL", fill, "0"]).unwrap();
     let queue = client(&login(&server, "flood"), "flood", Library::BullMq(6));
-    let started = Instant::now();
     let failures = queue.list_failures(&permit(), &limits(), u32::MAX).await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!((failures.examined, failures.total), (4_999, 6_000));
     let [short, long] = failures.groups.as_slice() else { panic!("{:?}", failures.groups) };
     assert_eq!((short.reason.as_str(), short.count), ("job <n> could not reach <ip>", 4_949));
