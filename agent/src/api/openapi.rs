@@ -1,0 +1,60 @@
+//! `/openapi.json`: the description of the API, made from the code.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+
+use super::Shared;
+use super::problem::Problems;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Paramedic",
+        description = "An agent that answers incidents with sandboxed WebAssembly plugins.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "runs", description = "Running plugins, and what became of it."),
+        (name = "plugins", description = "What can be run."),
+        (name = "agent", description = "The agent itself.")
+    ),
+    security(("token" = [])),
+    components(schemas(super::Problem)),
+    modifiers(&Bearer)
+)]
+struct Base;
+
+/// A token in the header `Authorization`.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let bearer = bearer.description(Some("A token whose digest is in `auth.tokens` of the agent's configuration."));
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// The description without the routes.
+pub(super) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// The description as it is served.
+pub(super) fn text(description: &OpenApi) -> String {
+    description.to_json().expect("it consists of texts, numbers and maps with texts as keys")
+}
+
+/// The description of this API, as OpenAPI 3.1. Needs no token.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "openapi", tag = "agent", security(()),
+    responses((status = 200, description = "This document.", body = Object, content_type = "application/json"), Problems)
+)]
+pub(super) async fn show(State(app): Shared) -> Response {
+    ([(CONTENT_TYPE, "application/json")], app.description.clone()).into_response()
+}

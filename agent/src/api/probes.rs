@@ -1,0 +1,140 @@
+//! What watches the agent: `/healthz`, `/readyz` and `/metrics`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::problem::Problems;
+use super::{App, Shared, shape};
+use crate::catalog::State as PluginState;
+use crate::telemetry::StateLabels;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process lives.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the process lives. Needs no token.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "agent", security(()),
+    responses((status = 200, description = "It does.", body = Health), Problems)
+)]
+pub(super) async fn healthz() -> axum::Json<Health> {
+    axum::Json(Health { status: "ok" })
+}
+
+/// Whether the agent does its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// True when everything below is as it should be. That a plugin cannot run does not count.
+    ready: bool,
+    /// False from the moment when the agent was told to end.
+    accepting: bool,
+    /// True once every plugin was tried.
+    loaded: bool,
+    /// Whether runs can be recorded.
+    store: StoreState,
+    /// How many plugins are in which state.
+    plugins: Counts,
+    /// Why runs cannot be recorded. Only for callers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    /// Plugins that cannot run. Only for callers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inactive: Option<Vec<shape::PluginSummary>>,
+}
+
+/// Whether runs can be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StoreState {
+    /// They can.
+    Writable,
+    /// They cannot, for now.
+    Failing,
+}
+
+/// How many plugins are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Counts {
+    /// They can run.
+    active: u32,
+    /// They are on their way.
+    loading: u32,
+    /// They cannot run.
+    failed: u32,
+}
+
+/// Whether the agent does its work: runs are accepted and can be recorded, and every plugin was tried.
+///
+/// No single plugin makes the agent unready. Needs no token, and names no plugin without one.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "agent", security((), ("token" = [])),
+    responses(
+        (status = 200, description = "It does.", body = Readiness),
+        (status = 503, description = "It does not, for now.", body = Readiness),
+        Problems
+    )
+)]
+pub(super) async fn readyz(State(app): Shared, caller: Option<Caller>) -> Response {
+    let mut readiness = readiness(&app).await;
+    if caller.is_none() {
+        (readiness.problem, readiness.inactive) = (None, None);
+    }
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(readiness)).into_response()
+}
+
+async fn readiness(app: &App) -> Readiness {
+    let parts = &app.parts;
+    let health = parts.store.health().await;
+    let (loaded, accepting) = (*parts.loaded.borrow(), !parts.runner.is_stopping());
+    let inactive = parts.catalog.list().filter(|(_, state)| !matches!(state, PluginState::Active(_)));
+    Readiness {
+        ready: loaded && accepting && health.is_writable(),
+        accepting,
+        loaded,
+        store: if health.is_writable() { StoreState::Writable } else { StoreState::Failing },
+        plugins: counts(app),
+        problem: health.problem,
+        inactive: Some(inactive.map(|(entry, state)| shape::PluginSummary::of(entry, &state)).collect()),
+    }
+}
+
+fn counts(app: &App) -> Counts {
+    let mut counts = Counts::default();
+    for (_, state) in app.parts.catalog.list() {
+        match state {
+            PluginState::Active(_) => counts.active += 1,
+            PluginState::Loading => counts.loading += 1,
+            PluginState::Failed(_) => counts.failed += 1,
+        }
+    }
+    counts
+}
+
+/// What the agent counts and measures, in the OpenMetrics format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "agent",
+    responses(
+        (status = 200, description = "All of it.", body = String,
+            content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        Problems
+    )
+)]
+pub(super) async fn metrics(State(app): Shared) -> Response {
+    let Counts { active, loading, failed } = counts(&app);
+    for (state, count) in [("active", active), ("loading", loading), ("failed", failed)] {
+        app.parts.metrics.plugins.get_or_create(&StateLabels { state }).set(i64::from(count));
+    }
+    ([(CONTENT_TYPE, OPEN_METRICS)], app.parts.metrics.render()).into_response()
+}

@@ -1,0 +1,396 @@
+//! What can go wrong with a request, and how it is told: `application/problem+json` (RFC 9457).
+//!
+//! This is the only place that knows status codes of failures. The caller's mistakes name their object and what would
+//! be right; a failure of the agent says no more than the request's id, and its cause goes to the log.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::catalog::ParamsError;
+use crate::domain::RunId;
+use crate::runner::Refusal;
+use crate::store::StoreError;
+
+/// Begins every `type`.
+const URN: &str = "urn:paramedic:problem:";
+
+/// Why a request has no other answer. The text is the `detail` of the problem, unless the failure is ours.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("this needs a token: send `Authorization: Bearer …`")]
+    NoToken,
+    #[error("the token is not one of those configured in `auth.tokens`")]
+    WrongToken,
+    #[error("there is nothing here; `/openapi.json` lists what there is")]
+    UnknownRoute,
+    #[error("this does not take the method `{0}`; the header `Allow` lists those that it takes")]
+    MethodNotAllowed(http::Method),
+    #[error("this can be had as `application/json` and as `text/plain`, not as `{0}`")]
+    NotAcceptable(String),
+    #[error("the body must be `application/json`, not `{0}`; `curl --json` sends it so")]
+    UnsupportedMediaType(String),
+    #[error("the body has more than {limit} bytes, which is the limit (`server.max_body_bytes`)")]
+    BodyTooLarge { limit: usize },
+    #[error("the body did not arrive within {seconds} s")]
+    BodyTooSlow { seconds: u64 },
+    #[error("the body ended early")]
+    BodyBroken(#[source] axum::Error),
+    #[error("the body is not JSON: {0}")]
+    MalformedJson(serde_json::Error),
+    #[error("the body does not have the shape that it should: {0}")]
+    InvalidBody(serde_json::Error),
+    #[error("the query is not understood")]
+    InvalidQuery(Vec<BadParameter>),
+    #[error("no plugin is named `{name}`{}", hint(near, all))]
+    UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
+    #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
+    UnknownRun(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
+    EndUnknown(RunId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a panic: {0}")]
+    Panicked(String),
+}
+
+/// One parameter of a query that is not understood.
+#[derive(Debug)]
+pub(super) struct BadParameter {
+    /// Its name.
+    pub(super) name: String,
+    /// What is wrong with it.
+    pub(super) message: String,
+}
+
+/// What follows the name of a plugin that there is not.
+fn hint(near: &[String], all: &[String]) -> String {
+    match (near, all) {
+        (_, []) => "; none is configured".to_owned(),
+        ([], all) => format!("; configured are {}", all.join(", ")),
+        (near, _) => format!("; did you mean {}?", near.join(" or ")),
+    }
+}
+
+macro_rules! kinds {
+    ($( $variant:ident = $status:ident $slug:literal: $title:literal; )+) => {
+        /// Kinds of problems: each has a `type`, a title and a status of its own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Kind { $($variant),+ }
+
+        impl Kind {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$variant),+];
+
+            const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),+ }
+            }
+
+            const fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug),+ }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    MalformedJson = BAD_REQUEST "malformed-json": "The body is not JSON";
+    BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
+    InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
+    Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
+    UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
+    UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
+    UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed": "The method does not fit";
+    NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
+    BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
+    PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
+    BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
+    InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
+    InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
+    Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
+    Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
+    PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
+    ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
+    StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable": "The store does not take or give records";
+    EndUnknown = SERVICE_UNAVAILABLE "end-unknown": "The end of the run is not known";
+}
+
+/// What a kind of problem needs beside it.
+struct Answer {
+    kind: Kind,
+    /// After how many seconds it is worth asking again.
+    retry_after: Option<u32>,
+    /// Whether the text stays with us.
+    secret: Secrecy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    /// The caller's mistake, or nobody's: the text is for them.
+    Told,
+    /// A failure of ours: the text is for the log.
+    Kept,
+}
+
+const fn told(kind: Kind) -> Answer {
+    Answer { kind, retry_after: None, secret: Secrecy::Told }
+}
+
+const fn later(kind: Kind, seconds: u32) -> Answer {
+    Answer { kind, retry_after: Some(seconds), secret: Secrecy::Told }
+}
+
+const fn kept(kind: Kind) -> Answer {
+    Answer { kind, retry_after: None, secret: Secrecy::Kept }
+}
+
+impl ApiError {
+    /// The one decision about how each failure is told.
+    fn answer(&self) -> Answer {
+        match self {
+            Self::NoToken | Self::WrongToken => told(Kind::Unauthenticated),
+            Self::UnknownRoute => told(Kind::UnknownRoute),
+            Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),
+            Self::NotAcceptable(_) => told(Kind::NotAcceptable),
+            Self::UnsupportedMediaType(_) => told(Kind::UnsupportedMediaType),
+            Self::BodyTooLarge { .. } => told(Kind::BodyTooLarge),
+            Self::BodyTooSlow { .. } => told(Kind::BodyTooSlow),
+            Self::BodyBroken(_) => told(Kind::BodyBroken),
+            Self::MalformedJson(_) => told(Kind::MalformedJson),
+            Self::InvalidBody(_) => told(Kind::InvalidBody),
+            Self::InvalidQuery(_) => told(Kind::InvalidQuery),
+            Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
+            Self::UnknownRun(_) => told(Kind::UnknownRun),
+            Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
+            Self::Refused(Refusal::NotActive { .. }) => told(Kind::PluginNotActive),
+            Self::Refused(Refusal::Params(ParamsError::Mismatch(_) | ParamsError::TooLarge { .. })) => {
+                told(Kind::InvalidParams)
+            }
+            Self::Refused(Refusal::Busy { .. }) => later(Kind::Busy, 1),
+            Self::Refused(Refusal::ShuttingDown) => later(Kind::ShuttingDown, 5),
+            // Not worth repeating: the run that was asked for exists.
+            Self::EndUnknown(_) => told(Kind::EndUnknown),
+            Self::Refused(Refusal::Store(error)) | Self::Store(error) => store_answer(error),
+            Self::Panicked(_) => kept(Kind::Internal),
+        }
+    }
+
+    fn errors(&self) -> Vec<Fault> {
+        match self {
+            Self::InvalidQuery(parameters) => parameters.iter().map(Fault::of_parameter).collect(),
+            Self::Refused(Refusal::Params(ParamsError::Mismatch(problems))) => problems
+                .iter()
+                .map(|problem| Fault {
+                    pointer: Some(format!("/params{}", problem.pointer)),
+                    parameter: None,
+                    message: problem.message.clone(),
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn plugin(&self) -> Option<String> {
+        match self {
+            Self::UnknownPlugin { name, .. } => Some(name.clone()),
+            Self::Refused(
+                Refusal::UnknownPlugin { name } | Refusal::Loading { name } | Refusal::NotActive { name, .. },
+            ) => Some(name.to_string()),
+            _ => None,
+        }
+    }
+
+    fn run(&self) -> Option<String> {
+        match self {
+            Self::UnknownRun(id) => Some(id.clone()),
+            Self::EndUnknown(id) => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The message with all its causes.
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// The store's failures are ours, except where a caller asked for something that cannot be.
+fn store_answer(error: &StoreError) -> Answer {
+    let unavailable = |seconds| Answer { retry_after: Some(seconds), ..kept(Kind::StoreUnavailable) };
+    match error {
+        StoreError::Busy => unavailable(1),
+        StoreError::Full(_)
+        | StoreError::Io(_)
+        | StoreError::Path { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Closed => unavailable(10),
+        StoreError::Invalid(_) | StoreError::InvalidPage(_) => told(Kind::InvalidQuery),
+        StoreError::Corrupt { .. }
+        | StoreError::TooNew { .. }
+        | StoreError::Foreign { .. }
+        | StoreError::DuplicateRun(_)
+        | StoreError::UnknownRun(_)
+        | StoreError::Conflict { .. }
+        | StoreError::StateFull(_)
+        | StoreError::Internal(_) => kept(Kind::Internal),
+    }
+}
+
+/// Carries a failure from where it happened to where it is told.
+#[derive(Clone)]
+pub(super) struct Failed(Arc<ApiError>);
+
+impl IntoResponse for ApiError {
+    /// An empty answer that carries the failure: the request's id, which belongs into the text, is known further out.
+    fn into_response(self) -> Response {
+        let mut response = self.answer().kind.status().into_response();
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
+    }
+}
+
+impl Failed {
+    /// Take the failure out of an answer, if it is one.
+    pub(super) fn taken_from(response: &mut Response) -> Option<Self> {
+        response.extensions_mut().remove()
+    }
+
+    /// Tell it, keeping the headers that the answer has already, such as `Allow`.
+    pub(super) fn tell(&self, request: &str, response: Response) -> Response {
+        let Self(error) = self;
+        let Answer { kind, retry_after, secret } = error.answer();
+        if secret == Secrecy::Kept {
+            tracing::error!(error = error.chain(), problem = kind.slug(), "a request failed");
+        } else {
+            tracing::debug!(error = error.chain(), problem = kind.slug(), "a request was refused");
+        }
+        let problem = Problem {
+            r#type: format!("{URN}{}", kind.slug()),
+            title: kind.title().to_owned(),
+            status: kind.status().as_u16(),
+            detail: match secret {
+                Secrecy::Told => error.to_string(),
+                Secrecy::Kept => format!("the log of the agent tells why, under the request `{request}`"),
+            },
+            instance: format!("urn:paramedic:request:{request}"),
+            request_id: request.to_owned(),
+            plugin: error.plugin(),
+            run: error.run(),
+            errors: error.errors(),
+        };
+        let mut headers = response.headers().clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))));
+        headers.extend(challenge(error));
+        (kind.status(), headers, problem.to_text()).into_response()
+    }
+}
+
+/// RFC 6750: a wrong token is told apart from none.
+fn challenge(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
+    let challenge = match error {
+        ApiError::NoToken => "Bearer realm=\"paramedic\"",
+        ApiError::WrongToken => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
+        _ => return None,
+    };
+    Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+}
+
+/// Why a request has no other answer (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem; stable, for programs.
+    #[schema(example = "urn:paramedic:problem:invalid-params")]
+    pub r#type: String,
+    /// The kind of problem in words.
+    #[schema(example = "The parameters do not fit")]
+    pub title: String,
+    /// The status of the answer.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What is wrong this time, and what would be right.
+    #[schema(example = "the parameters do not match the schema of the plugin")]
+    pub detail: String,
+    /// This one occurrence.
+    #[schema(example = "urn:paramedic:request:5d41a1c09e3b7f26")]
+    pub instance: String,
+    /// The request's id, under which the agent's log tells more.
+    #[schema(example = "5d41a1c09e3b7f26")]
+    pub request_id: String,
+    /// The plugin that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The run that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Each thing that is wrong, where there can be several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+}
+
+impl Problem {
+    /// Lines for a person and JSON for a program: whoever meets a problem looks at it.
+    fn to_text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// Where in the body, as a JSON pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/params/limit")]
+    pub pointer: Option<String>,
+    /// Which parameter of the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// What is wrong, and the rule.
+    #[schema(example = "500 is greater than the maximum of 100")]
+    pub message: String,
+}
+
+impl Fault {
+    fn of_parameter(parameter: &BadParameter) -> Self {
+        Self { pointer: None, parameter: Some(parameter.name.clone()), message: parameter.message.clone() }
+    }
+}
+
+/// For the description: any operation may answer with a problem.
+pub(super) struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+        use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new()
+            .description("Any refusal or failure; `type` tells which.")
+            .content("application/problem+json", content);
+        [("default".to_owned(), response.build().into())].into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! The JSON of the API: what it takes and gives, as documented in `/openapi.json`.
+//!
+//! Each shape converts from the domain beside its definition. Times are RFC 3339 in UTC, lengths of time are seconds as
+//! a number, and what there is not is left out. The command line reads the same shapes back, and takes words and fields
+//! that a later agent may add.
+
+mod call;
+mod outcome;
+mod plugin;
+mod run;
+mod word;
+
+pub use call::{Call, LogLine};
+pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
+pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary};
+pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
+pub use word::{Decision, FailureKind, LogLevel, Mode, PluginKind, PluginState, Risk, RunState, Status, Trigger};
+
+use serde_json::Value;
+
+/// A stored JSON document as JSON. Text that is none is shown as it is.
+fn document(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}

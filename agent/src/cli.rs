@@ -1,0 +1,140 @@
+//! The command line: what can be typed, and the commands that ask a running agent.
+//!
+//! `serve` and `doctor` need the whole agent, so `main` hands them to `app`; everything else is a question to an agent,
+//! asked over the same HTTP API that everybody has. This module knows the API's shapes and cards and nothing of what is
+//! behind them.
+//!
+//! A token is not an argument, because arguments can be read by everybody on the machine: it comes from the variable
+//! `PARAMEDIC_TOKEN` or from a file.
+
+mod client;
+mod doctor;
+mod output;
+mod plugins;
+mod run;
+mod runs;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use doctor::report;
+
+use client::{AskError, Client};
+
+/// Exit code of everything that could not be done. Monitoring systems read it as "unknown".
+const UNKNOWN: u8 = 3;
+
+/// Answers incidents with sandboxed WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "paramedic", version, about, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Which agent is asked, and by whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which agent is asked, and by whom.
+#[derive(Args, Debug)]
+pub struct Connection {
+    /// Address of the agent.
+    #[arg(long, global = true, value_name = "URL", env = "PARAMEDIC_URL", default_value = "http://127.0.0.1:7117")]
+    server: String,
+    /// File with the token; without it the variable PARAMEDIC_TOKEN holds it.
+    #[arg(long, global = true, value_name = "FILE", env = "PARAMEDIC_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the agent.
+    Serve(Serve),
+    /// Try every target and every plugin, and say what is wrong and how to mend it.
+    Doctor(Doctor),
+    /// Everything that is asked of a running agent.
+    #[command(flatten)]
+    Ask(Question),
+}
+
+/// `paramedic serve`.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// The configuration.
+    #[arg(long, short, value_name = "FILE", env = "PARAMEDIC_CONFIG", default_value = "paramedic.yaml")]
+    pub config: PathBuf,
+    /// What is logged, such as `info` or `info,paramedic=debug`.
+    #[arg(long, value_name = "FILTER", env = "PARAMEDIC_LOG", default_value = "info")]
+    pub log: String,
+    /// How a log line looks.
+    #[arg(long, value_name = "FORMAT", env = "PARAMEDIC_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `paramedic doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The configuration.
+    #[arg(long, short, value_name = "FILE", env = "PARAMEDIC_CONFIG", default_value = "paramedic.yaml")]
+    pub config: PathBuf,
+}
+
+/// What is asked of a running agent.
+#[derive(Debug, Subcommand)]
+pub enum Question {
+    /// Run a plugin; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
+    Run(run::Run),
+    /// List runs, or show one.
+    Runs(runs::Runs),
+    /// List plugins, or show one.
+    Plugins(plugins::Plugins),
+}
+
+/// Read the arguments. What is not understood has been told when this answers with an exit code, which is that of
+/// "unknown": a monitoring system must not take a slip of the finger for a critical verdict.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // There is nobody left to tell if even this cannot be printed.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(UNKNOWN) } else { ExitCode::SUCCESS }
+    })
+}
+
+/// Ask an agent, print the answer, and tell the exit code.
+pub fn execute(connection: &Connection, question: Question) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answer = match runtime {
+        Ok(runtime) => runtime.block_on(answer(connection, question)),
+        Err(error) => Err(AskError::Runtime(error)),
+    };
+    let code = answer.unwrap_or_else(|error| {
+        output::complain(&error);
+        UNKNOWN
+    });
+    ExitCode::from(code)
+}
+
+async fn answer(connection: &Connection, question: Question) -> Result<u8, AskError> {
+    let client = Client::new(connection)?;
+    match question {
+        Question::Run(run) => run.execute(&client).await,
+        Question::Runs(runs) => runs.execute(&client).await,
+        Question::Plugins(plugins) => plugins.execute(&client).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Asks an agent over HTTP, and puts into words why there is no answer.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use reqwest::{RequestBuilder, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Connection;
+use crate::api::{Fault, Problem};
+use crate::config;
+
+/// The agent is near, or it is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For everything that is only looked up.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For a run, whose deadline is the agent's business and at most a quarter of an hour.
+const RUN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("no token: set PARAMEDIC_TOKEN, or name a file that holds it with --token-file")]
+    NoToken,
+    #[error("cannot read the token from {}: {source}", path.display())]
+    TokenFile { path: PathBuf, source: std::io::Error },
+    #[error("the token holds signs that no token can have")]
+    OddToken,
+    #[error("`{0}` is no address of an agent: expected something like http://127.0.0.1:7117")]
+    Server(String),
+    #[error("cannot prepare the connection: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    #[error(
+        "cannot reach the agent at {server}: {}; is it running? --server or PARAMEDIC_URL names another",
+        root(.source)
+    )]
+    Unreachable { server: Url, source: reqwest::Error },
+    #[error("the agent at {server} did not answer: {}; what was asked for may go on: see `paramedic runs`", root(.source))]
+    Silent { server: Url, source: reqwest::Error },
+    #[error("{}", plain(.0))]
+    Refused(Box<Problem>),
+    #[error("{url} answered {status} with something that no agent says; is this the agent's address?")]
+    Foreign { url: Url, status: StatusCode },
+    #[error("{0}")]
+    Params(String),
+    #[error("cannot print the answer: {0}")]
+    Output(std::io::Error),
+}
+
+/// The innermost cause: the layers above it only say that there was one.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// A problem as one would say it, each thing that is wrong on a line of its own.
+fn plain(problem: &Problem) -> String {
+    let place = |fault: &Fault| fault.pointer.clone().or_else(|| fault.parameter.clone()).unwrap_or_default();
+    let faults = problem.errors.iter().map(|fault| format!("\n  {}: {}", place(fault), fault.message));
+    format!("{}{}", problem.detail, faults.collect::<String>())
+}
+
+/// Asks one agent.
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: Url,
+    authorization: HeaderValue,
+}
+
+impl Client {
+    pub(super) fn new(connection: &Connection) -> Result<Self, AskError> {
+        let server = server(&connection.server)?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(&server)?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // The token is for this agent: not for a proxy that the environment names, not for where it points.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("paramedic/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|source| AskError::Unreachable { server: server.clone(), source })?;
+        Ok(Self { http, server, authorization: authorization(connection)? })
+    }
+
+    /// Look something up.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, AskError> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.ask(self.request(Method::GET, url).timeout(LOOKUP_TIMEOUT)).await
+    }
+
+    /// Start something.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        prefer: Option<&'static str>,
+        body: &impl Serialize,
+    ) -> Result<T, AskError> {
+        let mut request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
+        if let Some(prefer) = prefer {
+            request = request.header("Prefer", prefer);
+        }
+        self.ask(request).await
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.server.clone();
+        // An address with a host, which `server` asks for, has a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url).header(ACCEPT, "application/json");
+        request.header(AUTHORIZATION, self.authorization.clone())
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AskError> {
+        let response = request.send().await.map_err(|error| self.silence(error))?;
+        let (status, url) = (response.status(), response.url().clone());
+        let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+        let body = response.bytes().await.map_err(|error| self.silence(error))?;
+        let foreign = |_| AskError::Foreign { url, status };
+        if is_problem {
+            let problem = serde_json::from_slice(&body).map_err(foreign)?;
+            return Err(AskError::Refused(problem));
+        }
+        serde_json::from_slice(&body).map_err(foreign)
+    }
+
+    fn silence(&self, error: reqwest::Error) -> AskError {
+        let (server, source) = (self.server.clone(), error.without_url());
+        if source.is_connect() { AskError::Unreachable { server, source } } else { AskError::Silent { server, source } }
+    }
+}
+
+fn server(text: &str) -> Result<Url, AskError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| AskError::Server(text.to_owned()))
+}
+
+/// The system's authorities are read only where they are needed: that takes longer than everything else here.
+fn tls(server: &Url) -> Result<rustls::ClientConfig, AskError> {
+    let mut roots = rustls::RootCertStore::empty();
+    if server.scheme() == "https" {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn authorization(connection: &Connection) -> Result<HeaderValue, AskError> {
+    let token = match &connection.token_file {
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|source| AskError::TokenFile { path: path.clone(), source })?
+        }
+        None => config::environment("PARAMEDIC_TOKEN").unwrap_or_default(),
+    };
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(AskError::NoToken);
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| AskError::OddToken)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! `paramedic run`.
+
+use std::io::Read;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::UNKNOWN;
+use super::client::{AskError, Client};
+use super::output::{self, Format};
+use crate::api::card::{self, Detail};
+use crate::api::shape;
+
+/// Largest file of parameters: the most that an agent takes.
+const MAX_PARAMS: u64 = 64 << 20;
+
+/// Run a plugin.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The plugin.
+    plugin: String,
+    /// A parameter. The value is JSON where it reads as JSON, else text.
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = assignment)]
+    param: Vec<(String, Value)>,
+    /// All parameters as a JSON object, or @FILE that holds one, or @- for standard input; --param goes over them.
+    #[arg(long, value_name = "JSON|@FILE")]
+    params: Option<String>,
+    /// Do not wait for the end.
+    #[arg(long = "async")]
+    in_background: bool,
+    /// How the run is printed.
+    #[arg(short, long, value_enum, default_value_t = Format::Card)]
+    output: Format,
+}
+
+fn assignment(text: &str) -> Result<(String, Value), String> {
+    card::assignment(text).ok_or_else(|| "expected KEY=VALUE".to_owned())
+}
+
+impl Run {
+    pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
+        let mut params = self.params.as_deref().map(params).transpose()?.unwrap_or_default();
+        params.extend(self.param);
+        let request = shape::RunRequest { plugin: self.plugin, params };
+        let prefer = self.in_background.then_some("respond-async");
+        let run: shape::Run = client.post(&["v1", "runs"], prefer, &request).await?;
+        output::answer(self.output, &run, |run, paint| card::run(run, Detail::Brief, paint))?;
+        Ok(if self.in_background { 0 } else { code(&run) })
+    }
+}
+
+/// Exit code of a monitoring plugin.
+fn code(run: &shape::Run) -> u8 {
+    match run.outcome.as_ref().map(|outcome| outcome.status.as_str()) {
+        Some("ok") => 0,
+        Some("warning") => 1,
+        Some("critical") => 2,
+        Some(_) | None => UNKNOWN,
+    }
+}
+
+fn params(text: &str) -> Result<Map<String, Value>, AskError> {
+    let refuse = |why: String| AskError::Params(format!("--params: {why}"));
+    let json = match text.strip_prefix('@') {
+        None => text.to_owned(),
+        Some("-") => read(std::io::stdin()).map_err(|error| refuse(format!("standard input: {error}")))?,
+        Some(path) => std::fs::File::open(path).and_then(read).map_err(|error| refuse(format!("{path}: {error}")))?,
+    };
+    serde_json::from_str(&json).map_err(|error| refuse(format!("expected a JSON object: {error}")))
+}
+
+fn read(source: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    source.take(MAX_PARAMS).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(outcome: Value) -> shape::Run {
+        let mut run = json!({
+            "id": "", "plugin": "", "version": "", "digest": "", "mode": "check", "trigger": "manual", "actor": "",
+            "state": "running", "params": {}, "started": "", "calls": [], "log": [],
+            "usage": {
+                "duration_seconds": 0, "memory_bytes": 0, "calls": 0, "answer_bytes": 0, "dropped_log_lines": 0
+            }
+        });
+        run["outcome"] = outcome;
+        serde_json::from_value(run).unwrap()
+    }
+
+    #[test]
+    fn a_verdict_becomes_the_exit_code_of_a_monitoring_plugin() {
+        for (status, expected) in [("ok", 0), ("warning", 1), ("critical", 2), ("unknown", 3), ("new-word", 3)] {
+            let outcome = json!({
+                "status": status, "summary": "", "metrics": [], "findings": [], "suggestions": [], "labels": []
+            });
+            assert_eq!(code(&run(outcome)), expected, "{status}");
+        }
+        assert_eq!(code(&run(json!(null))), 3);
+    }
+
+    #[test]
+    fn parameters_come_from_the_command_line_or_a_file() {
+        assert_eq!(Value::Object(params("{\"a\": 1}").unwrap()), json!({"a": 1}));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"b\": [2]}").unwrap();
+        assert_eq!(Value::Object(params(&format!("@{}", file.path().display())).unwrap()), json!({"b": [2]}));
+        for (bad, expected) in [
+            ("[1]", "--params: expected a JSON object: invalid type: sequence"),
+            ("{", "--params: expected a JSON object: EOF"),
+            ("@/nowhere/at/all", "--params: /nowhere/at/all: No such file"),
+        ] {
+            let error = params(bad).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
