@@ -74,6 +74,7 @@ impl Holder {
     pub(crate) fn accuse(&self) -> String {
         let states = [(self.in_transaction, "idle in transaction"), (self.idle, "idle"), (self.active, "active")];
         let (count, state) = states.into_iter().max_by_key(|(count, _)| *count).unwrap_or((0, "active"));
+        let count = if count == self.total { "all".to_owned() } else { count.to_string() };
         format!("{} (user {}) holds {}, {count} of them {state}", self.name(), self.user, self.total)
     }
 }

@@ -74,7 +74,7 @@ fn a_server_with_room_is_fine_and_says_who_holds_most() {
 fn the_application_that_takes_the_connections_is_named_with_their_state() {
     let sessions = [many(61, "checkout", "idle"), many(15, "api", "active")].concat();
     let run = check(80, sessions.clone(), json!({}));
-    assert_says(&run, Status::Warning, "(82 %): checkout (user shop) holds 61, 61 of them idle");
+    assert_says(&run, Status::Warning, "(82 %): checkout (user shop) holds 61, all of them idle");
     let run = check(97, sessions, json!({}));
     assert_says(&run, Status::Critical, "97 of 97 usable connections of main are in use (100 %): checkout");
     let cure = &run.outcome().suggestions()[0];
@@ -85,8 +85,18 @@ fn the_application_that_takes_the_connections_is_named_with_their_state() {
 #[test]
 fn connections_that_all_work_are_not_offered_to_be_ended() {
     let run = check(97, many(90, "api", "active"), json!({}));
-    assert_says(&run, Status::Critical, "api (user shop) holds 90, 90 of them active");
+    assert_says(&run, Status::Critical, "api (user shop) holds 90, all of them active");
     assert!(run.outcome().suggestions().is_empty());
+}
+
+#[test]
+fn a_holder_in_several_states_is_accused_of_the_commonest() {
+    let mixed = [many(40, "api", "idle in transaction"), many(30, "api", "idle"), many(20, "api", "active")].concat();
+    assert_says(
+        &check(97, mixed, json!({})),
+        Status::Critical,
+        "api (user shop) holds 90, 40 of them idle in transaction",
+    );
 }
 
 #[test]

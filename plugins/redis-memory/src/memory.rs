@@ -105,10 +105,17 @@ fn judge_use(outcome: &mut Outcome, memory: &Memory, culprit: Option<&Group>, pa
         true => (Threshold::never(), Threshold::never()),
         false => (params.warning, params.critical),
     };
-    let blame = culprit.map_or_else(String::new, |group| format!("; most of it is {}", group.describe()));
+    let blame = culprit.map_or_else(String::new, |group| blame(group, memory));
     outcome.find(judge_value(percent, &warning, &critical), memory.describe(&params.target) + &blame);
     let metric = Metric::new("memory_used_percent", percent, unit::PERCENT);
     outcome.metric(metric.limits(&warning, &critical));
+}
+
+/// What was sampled need not be what fills the memory, and then is not said to.
+fn blame(group: &Group, memory: &Memory) -> String {
+    let most = memory.used.is_some_and(|used| group.estimated_bytes() * 2.0 >= used);
+    let what = if most { "most of it is" } else { "the largest group of keys is" };
+    format!("; {what} {}", group.describe())
 }
 
 fn judge_fragmentation(outcome: &mut Outcome, memory: &Memory, params: &Params) {

@@ -79,12 +79,16 @@ fn a_server_with_room_is_fine_and_says_what_happens_at_the_limit() {
 fn what_fills_a_full_server_is_named_with_its_cure() {
     let keys = ["cart:1", "cart:2", "cart:3", "session:1"];
     let run = check(memory(85, 100, "noeviction"), keyspace(4, 1), &[&keys]);
-    assert_says(&run, Status::Warning, "; most of it is cart:* (2.9 KiB, 100 % of its keys never expire)");
+    assert_says(
+        &run,
+        Status::Warning,
+        "; the largest group of keys is cart:* (2.9 KiB, 100 % of its keys never expire)",
+    );
     let run = check(memory(93, 100, "volatile-lru"), keyspace(4, 1), &[&keys]);
     assert_says(
         &run,
         Status::Critical,
-        "(93 %); at the limit it evicts keys that have an expiry; most of it is cart:*",
+        "(93 %); at the limit it evicts keys that have an expiry; the largest group of keys is cart:*",
     );
     let cure = &run.outcome().suggestions()[0];
     assert_eq!(cure.plugin, "redis-evict");
@@ -103,7 +107,7 @@ fn keys_that_expire_are_offered_to_be_removed_by_age() {
 #[test]
 fn names_without_a_word_of_their_own_are_never_offered_to_be_removed() {
     let run = check(memory(93, 100, "noeviction"), keyspace(2, 2), &[&["123456789", "987654321"]]);
-    assert_says(&run, Status::Critical, "most of it is *");
+    assert_says(&run, Status::Critical, "the largest group of keys is *");
     assert!(run.outcome().suggestions().is_empty());
 }
 
@@ -160,7 +164,7 @@ fn many_keys_that_never_expire_are_a_warning_with_their_group() {
 fn keys_of_queues_are_not_accused_and_their_eviction_is_reported() {
     let keys = ["bull:email:1", "bull:email:2", "bull:email:3", "cart:1"];
     let run = check(memory(93, 100, "noeviction"), keyspace(8_000, 0), &[&keys]);
-    assert_says(&run, Status::Critical, "most of it is cart:*");
+    assert_says(&run, Status::Critical, "the largest group of keys is cart:*");
     assert_eq!(run.metric("keys_without_expiry"), 2000.0);
     let run = check(memory(50, 100, "allkeys-lru"), keyspace(4, 0), &[&keys]);
     assert_says(&run, Status::Warning, "cache holds a job queue (bull:email:*) and may evict its jobs (allkeys-lru)");
@@ -202,6 +206,19 @@ fn evictions_are_counted_each_second_and_judged_if_the_operator_wants() {
     let next = host.run::<RedisMemory>(params.clone()).next().later(60.0).run::<RedisMemory>(params);
     assert_says(&next, Status::Warning, "cache evicts 10.0 keys each second");
     assert_eq!(next.metric("evictions_per_second"), 10.0);
+}
+
+#[test]
+fn a_group_that_takes_half_of_the_memory_is_most_of_it() {
+    let run = check(memory(1, 1, "noeviction"), keyspace(1000, 0), &[&["cart:1"]]);
+    assert_says(&run, Status::Critical, "the largest group of keys is cart:* (1000 B, ");
+    let keys: Vec<String> = (0..600).map(|n| format!("cart:{n}")).collect();
+    let page: Vec<&str> = keys.iter().map(String::as_str).collect();
+    assert_says(
+        &check(memory(1, 1, "noeviction"), keyspace(600, 0), &[&page]),
+        Status::Critical,
+        "most of it is cart:* (586 KiB, ",
+    );
 }
 
 #[test]
@@ -283,6 +300,7 @@ fn one_huge_key_is_noted() {
         .answers(SCAN, "cache", Ok(KeyPage { keys: vec!["leaderboard".to_owned()], next: None }))
         .answers(USAGE, "cache", Ok(vec![huge]))
         .run::<RedisMemory>(json!({}));
+    assert_says(&run, Status::Critical, "the largest group of keys is leaderboard (40 MiB");
     assert!(run.outcome().details().unwrap().contains("`leaderboard`, takes 40 MiB by itself, 43 % of the memory"));
     assert_eq!(run.table("Biggest keys").rows, [["leaderboard", "zset", "40 MiB", "never"]]);
 }

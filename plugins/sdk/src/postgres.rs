@@ -77,6 +77,35 @@ impl Server {
     }
 }
 
+impl Value {
+    /// The number that it is, a `numeric` included, which travels as text.
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+            Self::Null | Self::Boolean(_) | Self::Bytes(_) | Self::Instant(_) | Self::Json(_) => None,
+        }
+    }
+
+    /// The text that it is.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Json(text) => Some(text),
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Float(_) | Self::Bytes(_) | Self::Instant(_) => {
+                None
+            }
+        }
+    }
+}
+
+impl RowSet {
+    /// A value by row and column, both counted from 0.
+    pub fn value(&self, row: usize, column: usize) -> Option<&Value> {
+        self.rows.get(row)?.get(column)
+    }
+}
+
 /// The SQLSTATEs that checks tell apart.
 pub mod sqlstate {
     /// The server is starting up, shutting down or recovering.
@@ -121,5 +150,28 @@ mod arguments {
         fn write(self, to: &mut Vec<String>) {
             to.extend(self.iter().map(|value| format!("{value:?}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_as_numbers_and_texts_where_they_are_some() {
+        let rows = vec![vec![
+            Value::Null,
+            Value::Integer(7),
+            Value::Float(1.5),
+            Value::Text("12.50".to_owned()),
+            Value::Text("twelve".to_owned()),
+            Value::Boolean(true),
+        ]];
+        let rows = RowSet { columns: Vec::new(), rows, truncated: false };
+        let numbers: Vec<_> = (0..7).map(|column| rows.value(0, column).and_then(Value::as_number)).collect();
+        assert_eq!(numbers, [None, Some(7.0), Some(1.5), Some(12.5), None, None, None]);
+        assert_eq!(rows.value(0, 4).and_then(Value::as_text), Some("twelve"));
+        assert_eq!(rows.value(0, 1).and_then(Value::as_text), None);
+        assert_eq!(rows.value(1, 0), None);
     }
 }
