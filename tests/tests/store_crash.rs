@@ -4,6 +4,8 @@
 //! Each test starts this binary again as a child that runs the same test, told apart by a variable that names the
 //! file. The child prints a line for each write that was answered; the parent holds the store to those lines.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail as tests do")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
