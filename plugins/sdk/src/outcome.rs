@@ -51,7 +51,7 @@ pub struct Metric {
     pub name: String,
     /// The measured value.
     pub value: f64,
-    /// One of [`unit`].
+    /// One of those in [`mod@unit`].
     pub unit: String,
     /// Where warnings begin.
     pub warn: Option<f64>,
