@@ -163,7 +163,7 @@ impl Postgres {
         permit: &Permit<op::PostgresInspect>,
         limits: &CallLimits,
     ) -> Result<Server, CallError> {
-        self.expect(permit);
+        self.assert_ours(permit);
         let rows = self.read(limits, server::SQL, &[]).await?;
         let row = rows.first().ok_or_else(nothing)?;
         server::from_row(row).map_err(|error| unreadable(&error))
@@ -176,7 +176,7 @@ impl Postgres {
         limits: &CallLimits,
         filter: &SessionFilter,
     ) -> Result<Vec<Session>, CallError> {
-        self.expect(permit);
+        self.assert_ours(permit);
         let filter = sessions::Filter::of(filter)?;
         let rows = self.read(limits, filter.sql(), &filter.params()).await?;
         sessions::from_rows(&rows, limits.answer_bytes)
@@ -189,7 +189,7 @@ impl Postgres {
         limits: &CallLimits,
         filter: &StatementFilter,
     ) -> Result<Vec<Statement>, CallError> {
-        self.expect(permit);
+        self.assert_ours(permit);
         filter.validate()?;
         let extension = self.extension(limits).await?;
         let statements = match filter.window {
@@ -205,7 +205,7 @@ impl Postgres {
         permit: &Permit<op::PostgresReplication>,
         limits: &CallLimits,
     ) -> Result<ReplicationState, CallError> {
-        self.expect(permit);
+        self.assert_ours(permit);
         let rows = self.read(limits, replication::SQL, &[]).await?;
         replication::from_rows(&rows).map_err(|error| unreadable(&error))?.ok_or_else(nothing)
     }
@@ -218,7 +218,7 @@ impl Postgres {
         sql: &str,
         params: &[Value],
     ) -> Result<RowSet, CallError> {
-        self.expect(permit);
+        self.assert_ours(permit);
         query::check_params(params)?;
         let admitted = self.gate.admit(sql).await?;
         let flight = query::Query {
@@ -302,7 +302,7 @@ impl Postgres {
     }
 
     /// A permit for another target is a defect of the caller.
-    fn expect<O: Op>(&self, permit: &Permit<O>) {
+    fn assert_ours<O: Op>(&self, permit: &Permit<O>) {
         debug_assert_eq!(*permit.target(), self.name, "the permit is for another target");
     }
 }

@@ -375,6 +375,11 @@ mod tests {
             ("SELECT percentile_cont(pg_sleep(1)) WITHIN GROUP (ORDER BY 1)", "pg_sleep"),
             ("SELECT 1 UNION ALL (SELECT 2 EXCEPT SELECT pg_backend_memory_contexts())", "pg_backend_memory_contexts"),
             ("SELECT ('a' || repeat('b', 3))::text", "repeat"),
+            ("SELECT U&\"pg\\005fsleep\"(1)", "pg_sleep"),
+            ("SELECT U&\"pg!005fsleep\" UESCAPE '!' (1)", "pg_sleep"),
+            ("SELECT pg_sleep/* c */ -- d\n (1)", "pg_sleep"),
+            ("SELECT '\\', pg_sleep(1), '\\'", "pg_sleep"),
+            ("SELECT E'\\'', pg_sleep(1) --'", "pg_sleep"),
         ] {
             let message = refusal(sql);
             assert!(message.contains(&format!("`{name}`")), "{sql}: {message}");
@@ -388,6 +393,7 @@ mod tests {
             ("SELECT x.pg_read_file FROM unnest(ARRAY['/etc/passwd']) x", &["pg_read_file"]),
             ("SELECT (pid).pg_sleep, ((x).y).pg_ls_dir FROM t", &["pg_ls_dir", "pg_sleep", "y"]),
             ("SELECT 1 FROM t ORDER BY t.lo_unlink", &["lo_unlink"]),
+            ("SELECT x.U&\"pg\\005fsleep\" FROM x", &["pg_sleep"]),
             ("SELECT t.name, t.count, t.lower FROM t", &[]),
         ];
         for (sql, dotted) in table {
