@@ -14,6 +14,7 @@ pub mod plugin;
 pub mod run;
 pub mod secret;
 pub mod target;
+pub mod text;
 pub mod time;
 
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
@@ -24,7 +25,8 @@ pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};
 pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
-pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, Mode, Run, Trigger, Usage};
+pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, Trigger, Usage};
 pub use secret::Secret;
 pub use target::{System, Target, TargetName};
+pub use text::cut_bytes;
 pub use time::Timestamp;

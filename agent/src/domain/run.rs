@@ -74,6 +74,40 @@ impl LogLevel {
     }
 }
 
+/// Who wrote a line of a run's log, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogSource {
+    /// The plugin, through `log/emit`.
+    Plugin,
+    /// The plugin, through `log/progress`; the fields `done` and `total` tell how far it is.
+    Progress,
+    /// The plugin, through `log/milestone`.
+    Milestone,
+    /// The plugin's standard output.
+    Stdout,
+    /// The plugin's standard error.
+    Stderr,
+    /// The agent.
+    Host,
+}
+
+impl LogSource {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Plugin, Self::Progress, Self::Milestone, Self::Stdout, Self::Stderr, Self::Host];
+
+    /// The word in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plugin => "plugin",
+            Self::Progress => "progress",
+            Self::Milestone => "milestone",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Host => "host",
+        }
+    }
+}
+
 /// One line of a run's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -81,8 +115,8 @@ pub struct LogLine {
     pub time: Timestamp,
     /// How important it is.
     pub level: LogLevel,
-    /// `plugin`, `stdout`, `stderr`, or `host` for what the agent adds.
-    pub source: &'static str,
+    /// Where it comes from.
+    pub source: LogSource,
     /// The message.
     pub message: String,
     /// Further facts.

@@ -4,12 +4,9 @@ use super::columns::Columns;
 use super::json::{Conclusion, Labels};
 use super::{RunState, RunSummary, StoreError};
 use crate::domain::{
-    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine, Mode,
-    Run, Timestamp, Trigger, Usage,
+    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine,
+    LogSource, Mode, Run, Timestamp, Trigger, Usage,
 };
-
-/// Where a line of a log can come from.
-pub(super) const LOG_SOURCES: [&str; 4] = ["plugin", "stdout", "stderr", "host"];
 
 /// Columns of a summary, in no particular order.
 pub(super) const SUMMARY_COLUMNS: &str = "seq, id, plugin, version, digest, mode, \"trigger\", actor, started, finished, \
@@ -124,7 +121,7 @@ pub(super) fn log_line(row: &Columns<'_>) -> Result<LogLine, StoreError> {
     Ok(LogLine {
         time: row.time("time")?,
         level: row.label("level", |label| LogLevel::ALL.into_iter().find(|level| level.as_str() == label))?,
-        source: row.label("source", |label| LOG_SOURCES.into_iter().find(|source| *source == label))?,
+        source: row.label("source", |label| LogSource::ALL.into_iter().find(|source| source.as_str() == label))?,
         message: row.get("message")?,
         fields,
     })

@@ -17,8 +17,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{
-    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine, Metric,
-    Mode, Outcome, Status, Suggestion, Table, Timestamp, Trigger, Usage,
+    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine,
+    LogSource, Metric, Mode, Outcome, Status, Suggestion, Table, Timestamp, Trigger, Usage,
 };
 
 /// 1 March 2026.
@@ -91,7 +91,7 @@ fn concluded(run: &Run, status: Status) -> Run {
             answer_bytes: 512,
             dropped_log_lines: 3,
         },
-        log: vec![log_line(LogLevel::Info, "plugin", 2), log_line(LogLevel::Error, "stderr", 0)],
+        log: vec![log_line(LogLevel::Info, LogSource::Plugin, 2), log_line(LogLevel::Error, LogSource::Stderr, 0)],
         calls: vec![call(1, Decision::Permitted), call(2, Decision::Denied(DenialReason::OutOfBounds))],
         ..run.clone()
     }
@@ -135,7 +135,7 @@ fn outcome(status: Status) -> Outcome {
     }
 }
 
-fn log_line(level: LogLevel, source: &'static str, fields: usize) -> LogLine {
+fn log_line(level: LogLevel, source: LogSource, fields: usize) -> LogLine {
     let fields = (0..fields).map(|n| label("n", &n.to_string())).collect();
     LogLine { time: MARCH, level, source, message: "line\nof two".to_owned(), fields }
 }

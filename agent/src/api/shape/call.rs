@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::outcome::labels;
-use super::{Decision, Label, LogLevel, document};
+use super::{Decision, Label, LogLevel, LogSource, document};
 use crate::domain;
 
 /// One host call of a run.
@@ -67,9 +67,8 @@ pub struct LogLine {
     pub time: String,
     /// How important it is.
     pub level: LogLevel,
-    /// `plugin`, `stdout`, `stderr`, or `host` for what the agent adds.
-    #[schema(example = "plugin")]
-    pub source: String,
+    /// Who wrote it, and how.
+    pub source: LogSource,
     /// The message, as the plugin wrote it.
     pub message: String,
     /// Further facts.
@@ -82,7 +81,7 @@ impl From<domain::LogLine> for LogLine {
         Self {
             time: line.time.to_string(),
             level: line.level.into(),
-            source: line.source.to_owned(),
+            source: line.source.into(),
             message: line.message,
             fields: labels(line.fields),
         }

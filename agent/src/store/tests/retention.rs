@@ -121,7 +121,7 @@ async fn a_run_with_very_many_rows_ends_its_step() {
     for n in 0..3 {
         let run = run_at(MARCH.after(Duration::from_secs(n)));
         store.start_run(run.clone()).await.unwrap();
-        let log = vec![log_line(LogLevel::Info, "plugin", 0); 1_500];
+        let log = vec![log_line(LogLevel::Info, LogSource::Plugin, 0); 1_500];
         store.finish_run(Run { log, ..concluded(&run, Status::Ok) }).await.unwrap();
     }
     let before = store.health().await.commits;

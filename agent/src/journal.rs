@@ -1,0 +1,303 @@
+//! The single path of a host call: budget, decision, deadline, record.
+//!
+//! A host function decodes its arguments and hands them to [`Journal::read`] with the client call as a closure. The
+//! closure is given the permit and the limits, so it cannot run before the decision, and what it answered cannot reach
+//! the guest before it was counted and recorded.
+//!
+//! ```text
+//! read(target, arguments, call) ─► budget ─► policy::decide ─► call(permit, limits) until the deadline ─► record
+//! ```
+//!
+//! Knows nothing of wasmtime, of single clients, of the store or of the API.
+
+pub mod arguments;
+pub mod budget;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use arguments::Arguments;
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, Timestamp};
+use crate::policy::{Grants, Op, Permit, decide};
+use budget::Budget;
+
+/// Why a run has to end in the middle of a host call. Everything that a guest can cope with is a [`CallError`] instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The deadline passed.
+    #[error("the run reached its deadline")]
+    Deadline,
+    /// The budget of calls or answers was used up, and the guest went on calling after it had been told.
+    #[error("the run went on calling the host after its budget was used up")]
+    Calls,
+    /// The budget of log lines was used up, and the guest went on writing.
+    #[error("the run went on logging after its budget was used up")]
+    Log,
+    /// A function other than `describe` was reached while the plugin describes itself.
+    #[error("`describe` called the host")]
+    Describing,
+}
+
+/// The host calls of one run.
+pub struct Journal {
+    grants: Arc<Grants>,
+    clock: Arc<dyn Clock>,
+    deadline: Instant,
+    answer_bytes: usize,
+    budget: Budget,
+    records: Vec<CallRecord>,
+}
+
+/// A call that has been let through or refused and waits for its record.
+struct Opening {
+    operation: String,
+    target: String,
+    arguments: Arguments,
+    started: Timestamp,
+    instant: Instant,
+}
+
+impl Journal {
+    /// The journal of a run that ends at `deadline`.
+    pub fn new(grants: Arc<Grants>, clock: Arc<dyn Clock>, limits: &Limits, deadline: Instant) -> Self {
+        Self {
+            grants,
+            clock,
+            deadline,
+            answer_bytes: limits.answer_bytes,
+            budget: Budget::new(limits.calls, limits.total_answer_bytes),
+            records: Vec::new(),
+        }
+    }
+
+    /// When the run has to be over.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Calls that were counted against the budget.
+    pub fn calls(&self) -> u32 {
+        self.budget.calls()
+    }
+
+    /// Bytes of all answers so far.
+    pub fn answer_bytes(&self) -> u64 {
+        self.budget.answer_bytes()
+    }
+
+    /// The records, in order. The journal is empty afterwards.
+    pub fn take_records(&mut self) -> Vec<CallRecord> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Carry out a call that reads. The outer error ends the run; the inner one goes to the guest.
+    pub async fn read<O, T, C>(
+        &mut self,
+        target: &str,
+        arguments: Arguments,
+        call: C,
+    ) -> Result<Result<T, CallError>, Stop>
+    where
+        O: Op,
+        T: Serialize,
+        C: AsyncFnOnce(Permit<O>, CallLimits) -> Result<T, CallError>,
+    {
+        let opening = self.open::<O>(target, arguments);
+        if let Err(spent) = self.budget.take_call() {
+            if spent.told_before {
+                return Err(Stop::Calls);
+            }
+            return Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message))));
+        }
+        let permit = match decide::<O>(&self.grants, target) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                let decision = Decision::Denied(denial.reason);
+                return Ok(Err(self.close(opening, decision, denial.into())));
+            }
+        };
+        let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
+        let answered = tokio::time::timeout_at(self.deadline.into(), call(permit, limits)).await;
+        let Ok(answered) = answered else {
+            self.close(opening, Decision::Permitted, CallError::TimedOut("the run reached its deadline".to_owned()));
+            return Err(Stop::Deadline);
+        };
+        Ok(self.settle(opening, answered))
+    }
+
+    fn open<O: Op>(&self, target: &str, arguments: Arguments) -> Opening {
+        let target: String = target.chars().take(64).collect();
+        Opening {
+            operation: O::OPERATION.to_string(),
+            target: format!("{}/{target}", O::OPERATION.interface()),
+            arguments,
+            started: self.clock.now(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// Count and record what the client answered. An answer that no longer fits into the run's budget is withheld.
+    fn settle<T: Serialize>(&mut self, opening: Opening, answered: Result<T, CallError>) -> Result<T, CallError> {
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => {
+                let decision = match &error {
+                    CallError::Denied(denial) => Decision::Denied(denial.reason),
+                    _ => Decision::Permitted,
+                };
+                return Err(self.close(opening, decision, error));
+            }
+        };
+        let (bytes, digest) = measure(&answer);
+        if let Err(spent) = self.budget.take_answer(bytes) {
+            return Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message)));
+        }
+        let mut record = self.record(opening, Decision::Permitted);
+        record.answer_bytes = bytes;
+        record.answer_digest = Some(digest);
+        self.records.push(record);
+        Ok(answer)
+    }
+
+    /// Record a call that failed, and give its error back.
+    fn close(&mut self, opening: Opening, decision: Decision, error: CallError) -> CallError {
+        let mut record = self.record(opening, decision);
+        record.error = Some(arguments::cut(&error.to_string(), 500));
+        self.records.push(record);
+        error
+    }
+
+    fn record(&self, opening: Opening, decision: Decision) -> CallRecord {
+        CallRecord {
+            sequence: u32::try_from(self.records.len()).unwrap_or(u32::MAX).saturating_add(1),
+            operation: opening.operation,
+            target: opening.target,
+            arguments: opening.arguments.into_json(),
+            decision,
+            started: opening.started,
+            duration: opening.instant.elapsed(),
+            answer_bytes: 0,
+            answer_digest: None,
+            error: None,
+        }
+    }
+}
+
+/// Size and digest of an answer as JSON, computed without keeping the JSON.
+fn measure(answer: &impl Serialize) -> (u64, Digest) {
+    use sha2::Digest as _;
+
+    struct Meter {
+        bytes: u64,
+        hash: sha2::Sha256,
+    }
+    impl std::io::Write for Meter {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            self.bytes += part.len() as u64;
+            self.hash.update(part);
+            Ok(part.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut meter = Meter { bytes: 0, hash: sha2::Sha256::new() };
+    // The meter takes every write and answers are plain data, so this cannot fail; were it to, the size would say so.
+    if serde_json::to_writer(&mut meter, answer).is_err() {
+        meter.bytes = u64::MAX;
+    }
+    (meter.bytes, Digest::from_bytes(meter.hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::{DenialReason, Grant, Operation, System, Target};
+    use crate::policy::op::PostgresQuery;
+
+    fn journal(limits: &Limits, granted: bool) -> Journal {
+        let target = Target { system: System::Postgres, name: "main".parse().unwrap() };
+        let line = Grant { target, operations: vec![Operation::PostgresQuery], keys: vec![], paths: vec![] };
+        let lines = if granted { vec![line] } else { vec![] };
+        let grants = Grants::new("probe".parse().unwrap(), lines);
+        let clock = ManualClock::at(Timestamp::from_millis(1_000));
+        Journal::new(Arc::new(grants), Arc::new(clock), limits, Instant::now() + Duration::from_secs(3600))
+    }
+
+    async fn ask(journal: &mut Journal, answer: &str) -> Result<Result<String, CallError>, Stop> {
+        let answer = answer.to_owned();
+        journal.read::<PostgresQuery, _, _>("main", Arguments::none(), async move |_, _| Ok(answer)).await
+    }
+
+    #[tokio::test]
+    async fn a_refused_call_never_reaches_the_client_and_is_recorded() {
+        let mut journal = journal(&Limits::DEFAULT, false);
+        let mut reached = false;
+        let answer = journal
+            .read::<PostgresQuery, (), _>("main", Arguments::none(), async |_, _| {
+                reached = true;
+                Ok(())
+            })
+            .await;
+        assert!(matches!(answer, Ok(Err(CallError::Denied(_)))) && !reached);
+        let records = journal.take_records();
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].decision, Decision::Denied(DenialReason::NotGranted));
+        assert!(records[0].error.as_deref().unwrap().contains("verbs: [query]"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_recorded_by_size_and_digest_alone() {
+        let mut journal = journal(&Limits::DEFAULT, true);
+        assert_eq!(ask(&mut journal, "hunter2").await, Ok(Ok("hunter2".to_owned())));
+        let records = journal.take_records();
+        assert_eq!(records[0].answer_bytes, 9);
+        assert_eq!(records[0].answer_digest, Some(Digest::of(b"\"hunter2\"")));
+        assert!(!format!("{records:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_ignores_an_exhausted_budget_is_stopped() {
+        let limits = Limits { calls: 3, ..Limits::DEFAULT };
+        let mut journal = journal(&limits, true);
+        for _ in 0..3 {
+            assert!(matches!(ask(&mut journal, "x").await, Ok(Ok(_))));
+        }
+        assert!(matches!(ask(&mut journal, "x").await, Ok(Err(CallError::Exhausted(_)))));
+        let mut told = 1;
+        let stop = loop {
+            match ask(&mut journal, "x").await {
+                Ok(_) => told += 1,
+                Err(stop) => break stop,
+            }
+        };
+        assert_eq!(stop, Stop::Calls);
+        assert!(told <= 16, "{told}");
+        assert!(journal.take_records().len() <= 3 + 16);
+    }
+
+    #[tokio::test]
+    async fn an_answer_past_the_total_is_withheld() {
+        let limits = Limits { total_answer_bytes: 20, ..Limits::DEFAULT };
+        let mut journal = journal(&limits, true);
+        assert!(matches!(ask(&mut journal, "0123456789").await, Ok(Ok(_))));
+        assert!(matches!(ask(&mut journal, "0123456789").await, Ok(Err(CallError::Exhausted(_)))));
+        assert_eq!(journal.answer_bytes(), 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_in_flight_ends_with_the_run() {
+        let mut journal = journal(&Limits::DEFAULT, true);
+        let answer = journal
+            .read::<PostgresQuery, (), _>("main", Arguments::none(), async |_, _| std::future::pending().await)
+            .await;
+        assert_eq!(answer, Err(Stop::Deadline));
+        assert!(journal.take_records()[0].error.as_deref().unwrap().contains("deadline"));
+    }
+}
