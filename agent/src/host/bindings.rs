@@ -1,0 +1,10 @@
+//! The types and traits that wasmtime generates from `wit/`. The only `bindgen!` of the agent.
+
+#![expect(missing_docs, reason = "generated from the WIT package, which is documented")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "check",
+    imports: { default: async | trappable },
+    exports: { default: async },
+});

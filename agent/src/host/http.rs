@@ -1,0 +1,62 @@
+//! `http`: requests that ask for no change.
+
+use super::RunState;
+use super::bindings::paramedic::plugin::http as wit;
+use super::bindings::paramedic::plugin::types::{Error, Label};
+use super::support::duration;
+use super::targets::client;
+use crate::clients::http::{Header, Request, Response};
+use crate::journal::Arguments;
+use crate::policy::op;
+
+impl wit::Host for RunState {
+    async fn get(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
+        self.enter()?;
+        let arguments = arguments(&request);
+        let (target, request) = match decode(request) {
+            Ok(decoded) => decoded,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.read::<op::HttpGet, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
+            client(&targets.http, &permit)?.get(&permit, &limits, request).await
+        })
+        .await
+    }
+
+    async fn head(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
+        self.enter()?;
+        let arguments = arguments(&request);
+        let (target, request) = match decode(request) {
+            Ok(decoded) => decoded,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.read::<op::HttpHead, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
+            client(&targets.http, &permit)?.head(&permit, &limits, request).await
+        })
+        .await
+    }
+}
+
+/// The path without its query, which may hold what a person typed, and the names of the header fields.
+fn arguments(request: &wit::Request) -> Arguments {
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let names = request.headers.iter().map(|header| header.name.as_str()).collect::<Vec<_>>().join(", ");
+    let arguments = Arguments::none().text("path", path).text("headers", &names).plain("timeout", request.timeout);
+    if query.is_empty() { arguments } else { arguments.hidden("query", query.split('&').count()) }
+}
+
+fn decode(request: wit::Request) -> Result<(String, Request), Error> {
+    let timeout = request.timeout.map(|seconds| duration("timeout", seconds)).transpose()?;
+    let headers = request.headers.into_iter().map(|label| Header { name: label.name, value: label.value }).collect();
+    Ok((request.target, Request { path: request.path, headers, timeout }))
+}
+
+fn response(response: Response) -> wit::Response {
+    wit::Response {
+        status: response.status,
+        headers: response.headers.into_iter().map(|h| Label { name: h.name, value: h.value }).collect(),
+        body: response.body,
+        latency: response.latency,
+        certificate_remaining: response.certificate_remaining,
+    }
+}

@@ -1,0 +1,185 @@
+//! What a component asks for, read from its bytes before anything of it is compiled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+
+use crate::domain::{Interface, Operation, PluginName};
+use crate::policy::Grants;
+
+/// The package and version that this host offers.
+const PACKAGE: &str = "paramedic:plugin/";
+const VERSION: semver::Version = semver::Version::new(0, 1, 0);
+
+/// The parts of WASI that an inert context satisfies.
+const WASI: &[&str] = &[
+    "wasi:io/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:filesystem/types",
+    "wasi:filesystem/preopens",
+    "wasi:sockets/",
+];
+
+/// Interfaces of the package that later agents may offer and this one does not.
+const NOT_OFFERED: &[&str] =
+    &["kubernetes", "postgres-actions", "redis-actions", "queue-actions", "kubernetes-actions", "http-actions"];
+
+/// The interfaces of the package that a component imports, each with the functions that it imports of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imports(BTreeMap<Interface, BTreeSet<String>>);
+
+/// Why a component cannot be a plugin of this agent, or not with its grants.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportsError {
+    /// The bytes are no valid component.
+    #[error("not a valid WebAssembly component")]
+    Invalid(#[source] wasmparser::BinaryReaderError),
+    /// The bytes are a core module.
+    #[error("a core WebAssembly module, not a component; build it for wasm32-wasip2")]
+    CoreModule,
+    /// It does not export the interface of plugins.
+    #[error("the component does not export `paramedic:plugin/plugin@0.1`")]
+    NoPlugin,
+    /// It exports or imports another generation of the package.
+    #[error("`{name}` is of a version that this agent does not offer; it offers 0.1")]
+    Version {
+        /// The import or export.
+        name: String,
+    },
+    /// It imports something that no plugin gets.
+    #[error("the component imports `{name}`, which is not offered to plugins")]
+    Forbidden {
+        /// The import.
+        name: String,
+    },
+    /// It imports an interface that its grants do not cover.
+    #[error("the component imports `{interface}` ({functions}), which is not granted; add {line}")]
+    NotGranted {
+        /// The interface.
+        interface: Interface,
+        /// The functions that it imports of it.
+        functions: String,
+        /// The line to add.
+        line: String,
+    },
+}
+
+impl Imports {
+    /// Read and validate the component, without compiling it.
+    pub fn read(component: &[u8]) -> Result<Self, ImportsError> {
+        refuse_core_module(component)?;
+        let mut validator = Validator::new_with_features(WasmFeatures::default());
+        let types = validator.validate_all(component).map_err(ImportsError::Invalid)?;
+        let types = types.as_ref();
+        let (imports, exports) = root_names(component)?;
+        if !exports.iter().any(|name| name.starts_with("paramedic:plugin/plugin@")) {
+            return Err(ImportsError::NoPlugin);
+        }
+        for name in exports.iter().filter(|name| name.starts_with(PACKAGE)) {
+            package_interface(name)?;
+        }
+        let mut found: BTreeMap<Interface, BTreeSet<String>> = BTreeMap::new();
+        for name in &imports {
+            if WASI.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
+            let Some(short) = package_interface(name)? else { continue };
+            let interface =
+                Interface::from_name(short).ok_or_else(|| ImportsError::Forbidden { name: name.clone() })?;
+            let functions = match types.component_item_for_import(name).map(|item| item.ty) {
+                Some(ComponentEntityType::Instance(id)) => types[id]
+                    .exports
+                    .iter()
+                    .filter(|(_, export)| matches!(export.ty, ComponentEntityType::Func(_)))
+                    .map(|(function, _)| function.clone())
+                    .collect(),
+                _ => return Err(ImportsError::Forbidden { name: name.clone() }),
+            };
+            found.entry(interface).or_default().extend::<BTreeSet<String>>(functions);
+        }
+        Ok(Self(found))
+    }
+
+    /// The interfaces, in the order of [`Interface`].
+    pub fn interfaces(&self) -> impl Iterator<Item = Interface> {
+        self.0.keys().copied()
+    }
+
+    /// Compare the imports with the grants of the plugin. An interface of which nothing is granted is refused here, and is
+    /// not linked either.
+    pub fn judge(&self, plugin: &PluginName, grants: &Grants) -> Result<(), ImportsError> {
+        for (interface, functions) in &self.0 {
+            if grants.covers(*interface) {
+                continue;
+            }
+            return Err(ImportsError::NotGranted {
+                interface: *interface,
+                functions: list(functions),
+                line: missing_line(plugin, *interface, functions),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The line that grants `functions` of `interface`; the operator puts in the name of the target.
+fn missing_line(plugin: &PluginName, interface: Interface, functions: &BTreeSet<String>) -> String {
+    let of_interface =
+        |operation: &&Operation| operation.interface() == interface && functions.contains(operation.verb());
+    let verbs: Vec<_> = Operation::ALL.iter().filter(of_interface).map(|operation| operation.verb()).collect();
+    format!("plugins.{plugin}.grants: - {{ {interface}: <target>, verbs: [{}] }}", verbs.join(", "))
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn refuse_core_module(bytes: &[u8]) -> Result<(), ImportsError> {
+    // Magic number, then the version: 1 with layer 0 is a core module.
+    if bytes.starts_with(b"\0asm\x01\0\0\0") { Err(ImportsError::CoreModule) } else { Ok(()) }
+}
+
+/// Names of the imports and exports of the component itself, not of those inside it.
+fn root_names(component: &[u8]) -> Result<(Vec<String>, Vec<String>), ImportsError> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(ImportsError::Invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.map_err(ImportsError::Invalid)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(ImportsError::Invalid)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// The interface's short name when `name` has functions of our package, none when it has only types.
+fn package_interface(name: &str) -> Result<Option<&str>, ImportsError> {
+    let forbidden = || ImportsError::Forbidden { name: name.to_owned() };
+    let rest = name.strip_prefix(PACKAGE).ok_or_else(forbidden)?;
+    let (short, version) = rest.split_once('@').ok_or_else(forbidden)?;
+    let version: semver::Version = version.parse().map_err(|_| forbidden())?;
+    if (version.major, version.minor) != (VERSION.major, VERSION.minor) {
+        return Err(ImportsError::Version { name: name.to_owned() });
+    }
+    if short == "types" || short.ends_with("-types") || short == "plugin" {
+        return Ok(None);
+    }
+    if NOT_OFFERED.contains(&short) {
+        return Err(forbidden());
+    }
+    Ok(Some(short))
+}

@@ -1,0 +1,71 @@
+//! Puts together what one plugin is linked with: inert WASI, the local interfaces, and those that were granted.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::RunState;
+use super::bindings::paramedic::plugin;
+use crate::domain::Interface;
+
+/// Linkers by the interfaces that they hold. Plugins with the same interfaces share one; building it costs more than
+/// everything else when an artefact is loaded.
+pub struct Linkers {
+    engine: wasmtime::Engine,
+    by_interfaces: Mutex<HashMap<BTreeSet<Interface>, Arc<Linker<RunState>>>>,
+}
+
+impl Linkers {
+    /// No linkers yet.
+    pub fn new(engine: wasmtime::Engine) -> Self {
+        Self { engine, by_interfaces: Mutex::default() }
+    }
+
+    /// The linker that holds exactly `interfaces`, beside WASI and types.
+    pub fn holding(&self, interfaces: BTreeSet<Interface>) -> wasmtime::Result<Arc<Linker<RunState>>> {
+        let mut known = self.by_interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = known.get(&interfaces) {
+            return Ok(linker.clone());
+        }
+        let linker = Arc::new(link(&self.engine, &interfaces)?);
+        known.insert(interfaces, linker.clone());
+        Ok(linker)
+    }
+}
+
+fn link(engine: &wasmtime::Engine, interfaces: &BTreeSet<Interface>) -> wasmtime::Result<Linker<RunState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    link_types(&mut linker)?;
+    for interface in interfaces {
+        link_interface(&mut linker, *interface)?;
+    }
+    Ok(linker)
+}
+
+// Interfaces that have no functions.
+impl plugin::types::Host for RunState {}
+impl plugin::postgres_types::Host for RunState {}
+impl plugin::queue_types::Host for RunState {}
+impl plugin::http_types::Host for RunState {}
+
+fn link_types(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
+    plugin::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    plugin::postgres_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    plugin::queue_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    plugin::http_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}
+
+fn link_interface(linker: &mut Linker<RunState>, interface: Interface) -> wasmtime::Result<()> {
+    match interface {
+        Interface::Log => plugin::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Config => plugin::config::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::State => plugin::state::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Clock => plugin::clock::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Postgres => plugin::postgres::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Redis => plugin::redis::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Queue => plugin::queue::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Http => plugin::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+    }
+}

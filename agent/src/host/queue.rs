@@ -1,0 +1,78 @@
+//! `queue`: looking at a job queue.
+
+use super::RunState;
+use super::bindings::paramedic::plugin::queue as wit;
+use super::bindings::paramedic::plugin::queue_types;
+use super::bindings::paramedic::plugin::types::Error;
+use super::targets::client;
+use crate::clients::queue::{FailureGroup, Failures, JobCount, JobState, Overview};
+use crate::journal::Arguments;
+use crate::policy::op;
+
+impl wit::Host for RunState {
+    async fn inspect(&mut self, target: String) -> wasmtime::Result<Result<wit::Overview, Error>> {
+        self.read::<op::QueueInspect, _, _, _>(&target, Arguments::none(), overview, async |targets, permit, limits| {
+            client(&targets.queue, &permit)?.inspect(&permit, &limits).await
+        })
+        .await
+    }
+
+    async fn list_failures(&mut self, target: String, limit: u32) -> wasmtime::Result<Result<wit::Failures, Error>> {
+        let arguments = Arguments::none().plain("limit", limit);
+        self.read::<op::QueueListFailures, _, _, _>(&target, arguments, failures, async |targets, permit, limits| {
+            client(&targets.queue, &permit)?.list_failures(&permit, &limits, limit).await
+        })
+        .await
+    }
+}
+
+fn overview(overview: Overview) -> wit::Overview {
+    wit::Overview {
+        version: overview.version,
+        bull: overview.bull,
+        counts: overview.counts.into_iter().map(job_count).collect(),
+        paused: overview.paused,
+        oldest_waiting: overview.oldest_waiting,
+        overdue: overview.overdue,
+        stalled: overview.stalled,
+        workers: overview.workers,
+        rate_limited: overview.rate_limited,
+    }
+}
+
+fn job_count(count: JobCount) -> wit::JobCount {
+    wit::JobCount { state: job_state(count.state), count: count.count }
+}
+
+const fn job_state(state: JobState) -> queue_types::JobState {
+    match state {
+        JobState::Waiting => queue_types::JobState::Waiting,
+        JobState::Paused => queue_types::JobState::Paused,
+        JobState::Prioritized => queue_types::JobState::Prioritized,
+        JobState::Active => queue_types::JobState::Active,
+        JobState::Delayed => queue_types::JobState::Delayed,
+        JobState::Failed => queue_types::JobState::Failed,
+        JobState::Completed => queue_types::JobState::Completed,
+        JobState::WaitingChildren => queue_types::JobState::WaitingChildren,
+    }
+}
+
+fn failures(failures: Failures) -> wit::Failures {
+    wit::Failures {
+        groups: failures.groups.into_iter().map(group).collect(),
+        examined: failures.examined,
+        total: failures.total,
+    }
+}
+
+fn group(group: FailureGroup) -> wit::FailureGroup {
+    wit::FailureGroup {
+        job_name: group.job_name,
+        reason: group.reason,
+        count: group.count,
+        newest_id: group.newest_id,
+        newest: group.newest,
+        oldest: group.oldest,
+        max_attempts: group.max_attempts,
+    }
+}

@@ -1,0 +1,107 @@
+//! `redis`: looking at a Redis server.
+
+use super::RunState;
+use super::bindings::paramedic::plugin::redis as wit;
+use super::bindings::paramedic::plugin::types::{Error, Label};
+use super::targets::client;
+use crate::clients::redis::{Field, KeyPage, KeyUsage, Reply, SlowEntry};
+use crate::journal::Arguments;
+use crate::policy::op;
+
+impl wit::Host for RunState {
+    async fn ping(&mut self, target: String) -> wasmtime::Result<Result<f64, Error>> {
+        let encode = |seconds: f64| seconds;
+        self.read::<op::RedisPing, _, _, _>(&target, Arguments::none(), encode, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.ping(&permit, &limits).await
+        })
+        .await
+    }
+
+    async fn info(&mut self, target: String, section: String) -> wasmtime::Result<Result<Vec<Label>, Error>> {
+        let arguments = Arguments::none().text("section", &section);
+        self.read::<op::RedisInfo, _, _, _>(&target, arguments, fields, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.info(&permit, &limits, &section).await
+        })
+        .await
+    }
+
+    async fn scan(
+        &mut self,
+        target: String,
+        pattern: String,
+        after: Option<String>,
+        count: u32,
+    ) -> wasmtime::Result<Result<wit::KeyPage, Error>> {
+        let arguments = Arguments::none()
+            .text("pattern", &pattern)
+            .text("after", after.as_deref().unwrap_or_default())
+            .plain("count", count);
+        self.read::<op::RedisScan, _, _, _>(&target, arguments, key_page, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.scan(&permit, &limits, &pattern, after.as_deref(), count).await
+        })
+        .await
+    }
+
+    async fn usage(
+        &mut self,
+        target: String,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<Vec<wit::KeyUsage>, Error>> {
+        let arguments = Arguments::none().hidden("keys", keys.len());
+        self.read::<op::RedisUsage, _, _, _>(&target, arguments, usages, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.usage(&permit, &limits, &keys).await
+        })
+        .await
+    }
+
+    async fn slow_log(&mut self, target: String, limit: u32) -> wasmtime::Result<Result<Vec<wit::SlowEntry>, Error>> {
+        let arguments = Arguments::none().plain("limit", limit);
+        self.read::<op::RedisSlowLog, _, _, _>(&target, arguments, slow_entries, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.slow_log(&permit, &limits, limit).await
+        })
+        .await
+    }
+
+    async fn read(&mut self, target: String, command: Vec<String>) -> wasmtime::Result<Result<wit::Reply, Error>> {
+        // The command and its first key; what follows may be data.
+        let shown = command.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let arguments = Arguments::none().text("command", &shown).hidden("arguments", command.len().saturating_sub(2));
+        RunState::read::<op::RedisRead, _, _, _>(self, &target, arguments, reply, async |targets, permit, limits| {
+            client(&targets.redis, &permit)?.read(&permit, &limits, &command).await
+        })
+        .await
+    }
+}
+
+fn fields(fields: Vec<Field>) -> Vec<Label> {
+    fields.into_iter().map(|field| Label { name: field.name, value: field.value }).collect()
+}
+
+fn key_page(page: KeyPage) -> wit::KeyPage {
+    wit::KeyPage { keys: page.keys, next: page.next }
+}
+
+fn usages(usages: Vec<KeyUsage>) -> Vec<wit::KeyUsage> {
+    let encode = |usage: KeyUsage| wit::KeyUsage {
+        key: usage.key,
+        type_name: usage.type_name,
+        bytes: usage.bytes,
+        ttl: usage.ttl,
+    };
+    usages.into_iter().map(encode).collect()
+}
+
+fn slow_entries(entries: Vec<SlowEntry>) -> Vec<wit::SlowEntry> {
+    let encode = |entry: SlowEntry| wit::SlowEntry { command: entry.command, duration: entry.duration, age: entry.age };
+    entries.into_iter().map(encode).collect()
+}
+
+fn reply(reply: Reply) -> wit::Reply {
+    match reply {
+        Reply::Nil => wit::Reply::Nil,
+        Reply::Integer(number) => wit::Reply::Integer(number),
+        Reply::Text(text) => wit::Reply::Text(text),
+        Reply::Bytes(bytes) => wit::Reply::Bytes(bytes),
+        Reply::Nested(json) => wit::Reply::Nested(json),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the host keeps for one instance, from its start to its end.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::context::TokioContext;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::bindings::paramedic::plugin::types;
+use super::limiter::Limiter;
+use super::stdio::Capture;
+use super::{Memory, RunLog, Targets};
+use crate::clock::Clock;
+use crate::domain::{CallError, CallLimits, Label, Limits, PluginName};
+use crate::journal::{Arguments, Journal, Stop};
+use crate::policy::{Op, Permit};
+
+/// Whether an instance may reach the interfaces of the package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The instance runs.
+    Open,
+    /// The instance describes itself, and any call ends it.
+    Describing,
+}
+
+/// Most things of WASI (streams, timers, sockets that go nowhere) that an instance can hold at a time. A standard library
+/// holds a dozen; each costs memory of the host, so that a guest which only ever makes new ones has to end.
+const MAX_RESOURCES: usize = 1_000;
+
+/// What all runs of one plugin share.
+pub struct PluginContext {
+    /// The plugin.
+    pub name: PluginName,
+    /// What the `config` interface answers, sorted by name.
+    pub settings: Vec<Label>,
+    /// What the `state` interface reads and writes.
+    pub memory: Arc<dyn Memory>,
+    /// The clients of all targets; the permit says which one.
+    pub targets: Arc<Targets>,
+    /// The recorded clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where clients do their work. Guests have threads of their own, and a connection that lived on those would wait for
+    /// whatever guest is computing there.
+    pub io: tokio::runtime::Handle,
+}
+
+/// The host's side of one instance.
+pub struct RunState {
+    /// What the plugin's runs share.
+    pub plugin: Arc<PluginContext>,
+    /// Decides, counts and records every call to a target.
+    pub journal: Journal,
+    /// The log of the run.
+    pub log: RunLog,
+    /// Bounds memory and tables.
+    pub limiter: Limiter,
+    gate: Gate,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    streams: [Capture; 2],
+}
+
+impl RunState {
+    /// The state of an instance. WASI is inert: clocks and random numbers, output to the log, and nothing else; no
+    /// environment, arguments, input, directories or sockets.
+    pub fn new(plugin: Arc<PluginContext>, journal: Journal, limits: &Limits, gate: Gate) -> Self {
+        let log = RunLog::new(plugin.clock.clone(), limits);
+        let streams = [Capture::stdout(log.clone()), Capture::stderr(log.clone())];
+        let [stdout, stderr] = streams.clone();
+        let wasi = WasiCtxBuilder::new()
+            .stdout(stdout)
+            .stderr(stderr)
+            .max_random_size(64 << 10)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self { plugin, journal, log, limiter: Limiter::new(limits), gate, wasi, table, streams }
+    }
+
+    /// Write out what the guest left without a line end.
+    pub fn finish_streams(&self) {
+        self.streams.iter().for_each(Capture::finish);
+    }
+
+    /// Let a call to an interface of the package through. Every host function begins with it or with
+    /// [`RunState::read`].
+    pub(super) fn enter(&self) -> Result<(), Stop> {
+        match self.gate {
+            Gate::Open => Ok(()),
+            Gate::Describing => Err(Stop::Describing),
+        }
+    }
+
+    /// Carry out a call that reads a target, and encode what it answered.
+    pub(super) async fn read<O, T, W, C>(
+        &mut self,
+        target: &str,
+        arguments: Arguments,
+        encode: fn(T) -> W,
+        call: C,
+    ) -> wasmtime::Result<Result<W, types::Error>>
+    where
+        O: Op,
+        T: Serialize,
+        C: AsyncFnOnce(&Targets, Permit<O>, CallLimits) -> Result<T, CallError>,
+    {
+        self.enter()?;
+        let (targets, io) = (self.plugin.targets.clone(), self.plugin.io.clone());
+        let answered = self
+            .journal
+            .read::<O, T, _>(target, arguments, async |permit, limits| {
+                TokioContext::new(call(&targets, permit, limits), io).await
+            })
+            .await?;
+        Ok(answered.map(encode).map_err(types::Error::from))
+    }
+}
+
+impl WasiView for RunState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

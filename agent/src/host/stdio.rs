@@ -1,0 +1,111 @@
+//! Standard output and error of a guest, captured line by line into the log of its run.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::RunLog;
+use crate::domain::{LogLevel, LogSource};
+use crate::journal::Stop;
+
+/// Longest line; a longer one is written in pieces.
+const MAX_LINE: usize = 8 << 10;
+
+/// One of the two streams of a guest. Copies continue the same line.
+#[derive(Clone)]
+pub(super) struct Capture {
+    log: RunLog,
+    source: LogSource,
+    level: LogLevel,
+    partial: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Capture {
+    pub(super) fn stdout(log: RunLog) -> Self {
+        Self { log, source: LogSource::Stdout, level: LogLevel::Info, partial: Arc::default() }
+    }
+
+    pub(super) fn stderr(log: RunLog) -> Self {
+        Self { log, source: LogSource::Stderr, level: LogLevel::Error, partial: Arc::default() }
+    }
+
+    fn push(&self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            partial.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || partial.len() >= MAX_LINE {
+                self.write_line(&std::mem::take(&mut *partial))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Write what stands without a line end, when the guest is over.
+    pub(super) fn finish(&self) {
+        let partial = std::mem::take(&mut *self.partial.lock().unwrap_or_else(PoisonError::into_inner));
+        if !partial.is_empty() {
+            // A flood that begins with the very last line changes nothing any more: the run is over.
+            let _ = self.write_line(&partial);
+        }
+    }
+
+    fn write_line(&self, line: &[u8]) -> Result<(), Stop> {
+        let text = String::from_utf8_lossy(line);
+        self.log.write(self.level, self.source, text.trim_end_matches(['\r', '\n']), vec![])
+    }
+}
+
+impl IsTerminal for Capture {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Capture {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Capture {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Capture {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.push(&bytes).map_err(|stop| StreamError::Trap(stop.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+impl AsyncWrite for Capture {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.push(bytes).map(|()| bytes.len()).map_err(io::Error::other))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
