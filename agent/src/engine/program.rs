@@ -1,0 +1,297 @@
+//! Loads a component into a [`Program`], and runs it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use wasmtime::component::Component;
+use wasmtime::{CallHook, Store};
+
+use super::lane::Place;
+use super::ticker::Ticking;
+use super::{Engine, ending, metadata, outcome, until};
+use crate::domain::{
+    CallRecord, Digest, Ending, FailureKind, Limits, LogLine, Metadata, Mode, RunId, Timestamp, Usage,
+};
+use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
+use crate::host::bindings::{Check, CheckPre};
+use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
+use crate::journal::Journal;
+use crate::policy::Grants;
+
+/// Longest time for `describe`. It must not do anything, so this is generous.
+const DESCRIBE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How much later than the run itself its guest is dropped. A host call that reaches the deadline ends by itself first, and so
+/// stands in the record.
+const RECORDING: Duration = Duration::from_millis(2);
+
+/// A component that is compiled and linked, and can be instantiated at once. Cheap to copy.
+#[derive(Clone)]
+pub struct Program {
+    pre: CheckPre<RunState>,
+    digest: Digest,
+    imports: Imports,
+}
+
+impl Program {
+    /// Digest of the component.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
+    }
+}
+
+/// Why a component was not loaded. Each has its own words, so that its author knows what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its imports or exports are not those of a plugin that has these grants.
+    #[error(transparent)]
+    Imports(#[from] ImportsError),
+    /// It cannot be compiled.
+    #[error("the component cannot be compiled")]
+    Compile(#[source] wasmtime::Error),
+    /// It cannot be linked.
+    #[error("the component cannot be linked")]
+    Link(#[source] wasmtime::Error),
+    /// `describe` did not answer.
+    #[error("`describe` failed: {0}")]
+    Describe(String),
+    /// `describe` answered nonsense.
+    #[error("the plugin's description is not usable: {0}")]
+    Description(String),
+}
+
+/// Everything that one run needs beside the program.
+pub struct Invocation {
+    /// The run.
+    pub run: RunId,
+    /// How changes are treated.
+    pub mode: Mode,
+    /// What started it, a word.
+    pub trigger: &'static str,
+    /// When it was recorded as started.
+    pub started: Timestamp,
+    /// The parameters, a JSON document that was validated against the schema.
+    pub params: String,
+    /// What it may use; the deadline counts from the call.
+    pub limits: Limits,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// What the plugin's runs share.
+    pub plugin: Arc<PluginContext>,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub ending: Ending,
+    /// What it used.
+    pub usage: Usage,
+    /// Its log.
+    pub log: Vec<LogLine>,
+    /// Its host calls.
+    pub calls: Vec<CallRecord>,
+}
+
+impl Finished {
+    /// A run that ended before its guest began.
+    pub fn without_guest(ending: Ending) -> Self {
+        Self { ending, usage: Usage::default(), log: Vec::new(), calls: Vec::new() }
+    }
+}
+
+/// A task that ends when nobody waits for it any more: a guest must not go on after its caller left.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An instance under way, with what bounds it.
+struct Instance {
+    store: Store<RunState>,
+    place: Place,
+    began: Instant,
+    deadline: Instant,
+    _ticking: Ticking,
+    /// Given back after the store, and not before the guest is really gone, whether or not anybody still waits for it.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Engine {
+    /// Judge, compile and link a component. What was compiled before is taken from the disk; otherwise one component is
+    /// compiled at a time, on a thread of its own.
+    pub async fn load(
+        &self,
+        component: Arc<[u8]>,
+        grants: &Grants,
+        name: &crate::domain::PluginName,
+    ) -> Result<Program, LoadError> {
+        let digest = Digest::of(&component);
+        let imports = Imports::read(&component)?;
+        imports.judge(name, grants)?;
+        let compiled = self.compiled(component, &digest).await?;
+        let linker = self.linkers.holding(imports.interfaces().collect()).map_err(LoadError::Link)?;
+        let pre = linker.instantiate_pre(&compiled).and_then(CheckPre::new).map_err(LoadError::Link)?;
+        Ok(Program { pre, digest, imports })
+    }
+
+    async fn compiled(&self, component: Arc<[u8]>, digest: &Digest) -> Result<Component, LoadError> {
+        if let Some(known) = self.artefacts.as_ref().and_then(|artefacts| artefacts.load(digest)) {
+            return Ok(known);
+        }
+        let turn = self.compiler.acquire().await;
+        let engine = self.wasmtime.clone();
+        let compiled = tokio::task::spawn_blocking(move || Component::new(&engine, &component)).await;
+        drop(turn);
+        let compiled =
+            compiled.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))?.map_err(LoadError::Compile)?;
+        if let Some(artefacts) = &self.artefacts {
+            artefacts.keep(digest, &compiled);
+        }
+        Ok(compiled)
+    }
+
+    /// Ask the plugin what it is, on an instance that reaches nothing: any call to an interface of the package ends it.
+    pub async fn describe(&self, program: &Program, plugin: Arc<PluginContext>) -> Result<Metadata, LoadError> {
+        let limits = Limits { deadline: DESCRIBE_DEADLINE, ..Limits::DEFAULT };
+        let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
+        let slot = self.slots.clone().acquire_owned().await;
+        let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
+        let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
+        let pre = program.pre.clone();
+        let described = self.on_guest_thread(describe(pre, instance)).await;
+        let described = described.unwrap_or_else(|panic| Err(panic.to_string())).map_err(LoadError::Describe)?;
+        metadata::decode(described).map_err(LoadError::Description)
+    }
+
+    /// Run a program to its end. Never takes longer than the deadline in `invocation`, and ends with the caller: dropping
+    /// the future ends the guest and its host calls.
+    pub async fn run(&self, program: &Program, invocation: Invocation) -> Finished {
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            let message = "every slot of the engine is taken".to_owned();
+            return Finished::without_guest(ending::failed(FailureKind::Capacity, message));
+        };
+        let limits = invocation.limits;
+        let (plugin, grants) = (invocation.plugin.clone(), invocation.grants.clone());
+        let instance = self.instance(plugin, grants, &limits, Gate::Open, slot);
+        let pre = program.pre.clone();
+        match self.on_guest_thread(run(pre, instance, invocation)).await {
+            Ok(finished) => finished,
+            Err(error) => {
+                tracing::error!(%error, "a run ended in a defect of the agent");
+                let message = "a defect of the agent; its log has the cause".to_owned();
+                Finished::without_guest(ending::failed(FailureKind::Internal, message))
+            }
+        }
+    }
+
+    fn instance(
+        &self,
+        plugin: Arc<PluginContext>,
+        grants: Arc<Grants>,
+        limits: &Limits,
+        gate: Gate,
+        slot: OwnedSemaphorePermit,
+    ) -> Instance {
+        let began = Instant::now();
+        let deadline = began + limits.deadline;
+        let journal = Journal::new(grants, plugin.clock.clone(), limits, deadline);
+        let mut store = Store::new(&self.wasmtime, RunState::new(plugin, journal, limits, gate));
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(limits.outcome_bytes.saturating_mul(2).max(1 << 20));
+        store.set_epoch_deadline(1);
+        let place = self.lane.enter(deadline);
+        let (at_tick, at_call) = (place.clone(), place.clone());
+        store.epoch_deadline_callback(move |_| at_tick.tick());
+        store.call_hook(move |_, hook| {
+            if matches!(hook, CallHook::CallingHost) {
+                at_call.leave();
+            }
+            Ok(())
+        });
+        Instance { store, place, began, deadline, _ticking: self.ticker.run(), _slot: slot }
+    }
+
+    async fn on_guest_thread<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        match &self.guests {
+            Some(guests) => (&mut AbortOnDrop(guests.spawn(work)).0).await,
+            None => Ok(work.await),
+        }
+    }
+}
+
+async fn describe(pre: CheckPre<RunState>, mut instance: Instance) -> Result<wit::Metadata, String> {
+    let answer = tokio::time::timeout_at(until(instance.deadline), async {
+        let plugin = pre.instantiate_async(&mut instance.store).await?;
+        plugin.paramedic_plugin_plugin().call_describe(&mut instance.store).await
+    })
+    .await;
+    instance.store.data().finish_streams();
+    match answer {
+        Ok(Ok(metadata)) => Ok(metadata),
+        Ok(Err(error)) => match ending::found(&error, instance.store.data()) {
+            Ending::Failed(failure) => Err(failure.message),
+            Ending::Concluded(_) => Err(error.to_string()),
+        },
+        Err(_) => Err(format!("no answer within {} s", DESCRIBE_DEADLINE.as_secs())),
+    }
+}
+
+async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invocation) -> Finished {
+    let context = run_context(&invocation);
+    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), async {
+        let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
+        plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
+    })
+    .await;
+    instance.place.leave();
+    instance.store.data().finish_streams();
+    let ending = match called {
+        Ok(Ok(Ok(outcome))) => outcome::concluded(outcome, &invocation.limits),
+        Ok(Ok(Err(failure))) => ending::given(failure),
+        Ok(Err(error)) => ending::found(&error, instance.store.data()),
+        Err(_) => ending::stopped(crate::journal::Stop::Deadline),
+    };
+    finish(instance, ending)
+}
+
+fn finish(mut instance: Instance, ending: Ending) -> Finished {
+    let duration = instance.began.elapsed();
+    let state = instance.store.data_mut();
+    let (log, dropped_log_lines) = state.log.take();
+    let usage = Usage {
+        duration,
+        memory_bytes: state.limiter.memory_bytes() as u64,
+        calls: state.journal.calls(),
+        answer_bytes: state.journal.answer_bytes(),
+        dropped_log_lines,
+    };
+    Finished { ending, usage, log, calls: state.journal.take_records() }
+}
+
+fn run_context(invocation: &Invocation) -> wit::RunContext {
+    wit::RunContext {
+        run_id: invocation.run.to_string(),
+        incident_id: None,
+        trigger: invocation.trigger.to_owned(),
+        mode: match invocation.mode {
+            Mode::Check => wit::Mode::Check,
+        },
+        started: invocation.started.as_millis(),
+        time_limit: invocation.limits.deadline.as_secs_f64(),
+        labels: Vec::new(),
+    }
+}
