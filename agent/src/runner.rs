@@ -1,0 +1,265 @@
+//! From a request to the record: admission, start, guest, end.
+//!
+//! A run is recorded as started before anything of it happens, and as finished before its caller hears of it. It goes
+//! on when the caller leaves: whoever asked finds it under its id.
+//!
+//! Knows the catalog, the engine, the store and the clock; never the API.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Instrument;
+
+use crate::catalog::{Catalog, ParamsError, Plugin, State};
+use crate::clock::Clock;
+use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
+use crate::engine::{Finished, Invocation};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// Pauses between attempts to record an end. Together a little over a minute: as long as a full disk or a slow one may
+/// take before the run is given up and found as interrupted at the next start.
+const RETRIES: [Duration; 6] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(8),
+    Duration::from_secs(20),
+    Duration::from_secs(40),
+];
+
+/// Somebody wants a plugin to run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// Its parameters.
+    pub params: Map<String, Value>,
+    /// Who asks.
+    pub actor: Actor,
+    /// What made them ask.
+    pub trigger: Trigger,
+}
+
+/// Why a run was not started. Nothing was recorded and nothing happened.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No plugin of that name is configured.
+    #[error("no plugin is named `{name}`")]
+    UnknownPlugin {
+        /// The name that was asked for.
+        name: PluginName,
+    },
+    /// The plugin is on its way.
+    #[error("the plugin `{name}` is being loaded")]
+    Loading {
+        /// The plugin.
+        name: PluginName,
+    },
+    /// The plugin cannot run.
+    #[error("the plugin `{name}` cannot run: {reason}")]
+    NotActive {
+        /// The plugin.
+        name: PluginName,
+        /// Why.
+        reason: String,
+    },
+    /// The parameters were refused.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// All slots are taken.
+    #[error("all {slots} slots for runs are taken")]
+    Busy {
+        /// How many there are.
+        slots: usize,
+    },
+    /// The agent is about to end.
+    #[error("the agent is shutting down")]
+    ShuttingDown,
+    /// The start cannot be recorded.
+    #[error("the start of the run cannot be recorded")]
+    Store(#[source] StoreError),
+}
+
+/// A run under way.
+pub struct Started {
+    /// The run as it was recorded, without an end.
+    pub run: Run,
+    finished: oneshot::Receiver<Run>,
+}
+
+impl Started {
+    /// Wait for the end and its record. None when the end could not be recorded, or the agent is ending.
+    pub async fn finished(self) -> Option<Run> {
+        self.finished.await.ok()
+    }
+}
+
+/// Starts runs and sees them through.
+pub struct Runner {
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    slots: Arc<Semaphore>,
+    total_slots: usize,
+    stopping: AtomicBool,
+}
+
+impl Runner {
+    /// A runner for at most `slots` runs at the same time.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        slots: usize,
+    ) -> Self {
+        let stopping = AtomicBool::new(false);
+        Self { catalog, store, clock, metrics, slots: Arc::new(Semaphore::new(slots)), total_slots: slots, stopping }
+    }
+
+    /// Admit a request and record its start. When this answers, the run is durable and under way.
+    pub async fn start(&self, request: Request) -> Result<Started, Refusal> {
+        let plugin = self.active(&request.plugin)?;
+        let params = plugin.params(request.params)?;
+        let slot = self.admit()?;
+        let run = self.new_run(&plugin, params, request.actor, request.trigger);
+        self.store.start_run(run.clone()).await.map_err(Refusal::Store)?;
+        let (tell, finished) = oneshot::channel();
+        self.see_through(plugin, run.clone(), slot, tell);
+        Ok(Started { run, finished })
+    }
+
+    fn active(&self, name: &PluginName) -> Result<Arc<Plugin>, Refusal> {
+        let name = name.clone();
+        match self.catalog.get(&name) {
+            None => Err(Refusal::UnknownPlugin { name }),
+            Some(State::Loading) => Err(Refusal::Loading { name }),
+            Some(State::Failed(error)) => Err(Refusal::NotActive { name, reason: error.chain() }),
+            Some(State::Active(plugin)) => Ok(plugin),
+        }
+    }
+
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if self.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        self.slots.clone().try_acquire_owned().map_err(|_| {
+            self.metrics.turned_away.inc();
+            Refusal::Busy { slots: self.total_slots }
+        })
+    }
+
+    fn new_run(&self, plugin: &Plugin, params: String, actor: Actor, trigger: Trigger) -> Run {
+        let now = self.clock.now();
+        Run {
+            id: RunId::new(now),
+            plugin: plugin.metadata.name.clone(),
+            version: plugin.metadata.version.to_string(),
+            digest: plugin.digest,
+            mode: Mode::Check,
+            trigger,
+            actor,
+            params,
+            started: now,
+            finished: None,
+            ending: None,
+            usage: Usage::default(),
+            log: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Run it on a task of its own, so that it does not depend on the caller.
+    fn see_through(&self, plugin: Arc<Plugin>, run: Run, slot: OwnedSemaphorePermit, tell: oneshot::Sender<Run>) {
+        let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
+        let (catalog, store) = (self.catalog.clone(), self.store.clone());
+        let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
+        let work = async move {
+            metrics.running.inc();
+            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run)).await;
+            let run = ended(run, finished, &*clock);
+            metrics.running.dec();
+            metrics.ended(&run);
+            log_end(&run);
+            if record_end(&*store, &run).await {
+                // Nobody waits for a run that was asked for asynchronously.
+                let _ = tell.send(run);
+            }
+            drop(slot);
+        };
+        tokio::spawn(work.instrument(span));
+    }
+
+    /// True once the agent is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Take no more runs, and wait until those under way have ended, for at most `patience`. Tells how many had not.
+    pub async fn drain(&self, patience: Duration) -> usize {
+        self.stopping.store(true, Ordering::SeqCst);
+        let all = u32::try_from(self.total_slots).unwrap_or(u32::MAX);
+        match tokio::time::timeout(patience, self.slots.acquire_many(all)).await {
+            Ok(_) => 0,
+            Err(_) => self.total_slots.saturating_sub(self.slots.available_permits()),
+        }
+    }
+}
+
+fn invocation(plugin: &Plugin, run: &Run) -> Invocation {
+    Invocation {
+        run: run.id,
+        mode: run.mode,
+        trigger: run.trigger.as_str(),
+        started: run.started,
+        params: run.params.clone(),
+        limits: plugin.limits,
+        grants: plugin.grants.clone(),
+        plugin: plugin.context.clone(),
+    }
+}
+
+fn ended(run: Run, finished: Finished, clock: &dyn Clock) -> Run {
+    Run {
+        finished: Some(clock.now()),
+        ending: Some(finished.ending),
+        usage: finished.usage,
+        log: finished.log,
+        calls: finished.calls,
+        ..run
+    }
+}
+
+fn log_end(run: &Run) {
+    let status = run.ending.as_ref().map_or("", |ending| ending.status().as_str());
+    let failure = match &run.ending {
+        Some(crate::domain::Ending::Failed(failure)) => failure.kind.as_str(),
+        Some(crate::domain::Ending::Concluded(_)) | None => "",
+    };
+    let denied = run.calls.iter().filter(|call| call.decision != crate::domain::Decision::Permitted).count();
+    let seconds = run.usage.duration.as_secs_f64();
+    tracing::info!(status, failure, seconds, calls = run.usage.calls, denied, "run ended");
+}
+
+/// Record the end, with patience. A run whose end cannot be recorded stays without one and is found as interrupted.
+async fn record_end(store: &dyn Store, run: &Run) -> bool {
+    let mut pauses = RETRIES.iter();
+    loop {
+        match (store.finish_run(run.clone()).await, pauses.next()) {
+            (Ok(_), _) => return true,
+            (Err(error), Some(pause)) => {
+                tracing::warn!(%error, "the end of a run is not recorded yet");
+                tokio::time::sleep(*pause).await;
+            }
+            (Err(error), None) => {
+                tracing::error!(%error, "the end of a run is lost; it will be shown as interrupted");
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Logs and metrics: the names, and the one place that installs a subscriber.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+use crate::domain::{Decision, Run, Status};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Log to standard error from now on. `filter` is in the notation of `tracing_subscriber::EnvFilter`, such as
+/// `info,paramedic=debug`. Fails when the filter cannot be read or a subscriber is installed already.
+pub fn install(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!(error))
+}
+
+/// Everything that `/metrics` shows. Labels are names of configured plugins and words of fixed lists, so their number is
+/// bounded by the configuration.
+pub struct Metrics {
+    registry: Registry,
+    runs: Family<RunLabels, Counter>,
+    duration: Family<PluginLabels, Histogram>,
+    status: Family<PluginLabels, Gauge>,
+    calls: Family<CallLabels, Counter>,
+    /// Runs under way.
+    pub running: Gauge,
+    /// Runs that were turned away because all slots were taken.
+    pub turned_away: Counter,
+    /// Plugins by whether they can run.
+    pub plugins: Family<StateLabels, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    plugin: String,
+    status: &'static str,
+    failure: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    plugin: String,
+    operation: String,
+    decision: &'static str,
+}
+
+/// Label of [`Metrics::plugins`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabels {
+    /// `active`, `loading` or `failed`.
+    pub state: &'static str,
+}
+
+/// From a run that asks nothing, over one query, to the ceiling of a deadline.
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("paramedic");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Version of the agent", build);
+        let metrics = Self {
+            runs: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            status: Family::default(),
+            calls: Family::default(),
+            running: Gauge::default(),
+            turned_away: Counter::default(),
+            plugins: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
+        registry.register_with_unit("run_duration", "Time in the guest", Unit::Seconds, metrics.duration.clone());
+        registry.register(
+            "plugin_status",
+            "Last verdict of a plugin: 0 ok, 1 warning, 2 critical, 3 unknown",
+            metrics.status.clone(),
+        );
+        registry.register("host_calls", "Calls of plugins to targets, by decision", metrics.calls.clone());
+        registry.register("runs_in_flight", "Runs under way", metrics.running.clone());
+        registry.register("runs_turned_away", "Runs refused because all slots were taken", metrics.turned_away.clone());
+        registry.register("plugins", "Plugins by state", metrics.plugins.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Count a run that ended.
+    pub fn ended(&self, run: &Run) {
+        let Some(ending) = &run.ending else { return };
+        let plugin = run.plugin.to_string();
+        let failure = match ending {
+            crate::domain::Ending::Concluded(_) => "",
+            crate::domain::Ending::Failed(failure) => failure.kind.as_str(),
+        };
+        let status: Status = ending.status();
+        self.runs.get_or_create(&RunLabels { plugin: plugin.clone(), status: status.as_str(), failure }).inc();
+        let labels = PluginLabels { plugin: plugin.clone() };
+        self.duration.get_or_create(&labels).observe(run.usage.duration.as_secs_f64());
+        self.status.get_or_create(&labels).set(i64::from(status.code()));
+        for call in &run.calls {
+            let decision = Decision::as_str(call.decision);
+            let labels = CallLabels { plugin: plugin.clone(), operation: call.operation.clone(), decision };
+            self.calls.get_or_create(&labels).inc();
+        }
+    }
+
+    /// The text of `/metrics`, in the OpenMetrics 1.0 format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
