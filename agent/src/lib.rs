@@ -1,7 +1,7 @@
 //! Paramedic: an agent that answers incidents with sandboxed WebAssembly plugins.
 //!
-//! In reading order, which is also the order of knowledge: no module uses one that stands below it, except that
-//! `app` joins everything. `tests/arrows.rs` keeps it that way; `ARCHITECTURE.md` tells why.
+//! In reading order, which is also the order of knowledge: a module uses only those above it, and `app` joins them all.
+//! `tests/arrows.rs` keeps it that way; `ARCHITECTURE.md` tells why.
 
 pub mod domain;
 
@@ -9,3 +9,21 @@ pub mod clock;
 pub mod config;
 pub mod policy;
 pub mod store;
+
+pub mod clients;
+pub mod journal;
+
+pub mod host;
+
+pub mod engine;
+
+pub mod catalog;
+pub mod telemetry;
+
+pub mod runner;
+
+pub mod api;
+
+pub mod cli;
+
+pub mod app;

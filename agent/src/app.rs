@@ -1,0 +1,176 @@
+//! Builds every part, joins them, and takes them apart again. Knows everything; nobody but `main` knows it.
+//!
+//! Start: store, engine, clients, plugins, API. The API answers while plugins are being loaded, so that a probe sees
+//! an agent that is coming up and not one that is dead. End, on SIGTERM or SIGINT: take no more runs, let those under way
+//! finish for a while, record them, close the store.
+
+mod doctor;
+mod memory;
+mod targets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+pub use doctor::examine;
+
+use crate::api;
+use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Source};
+use crate::domain::Label;
+use crate::engine::{Allocation, Engine, Settings};
+use crate::host::Targets;
+use crate::policy::Grants;
+use crate::runner::Runner;
+use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions};
+use crate::telemetry::Metrics;
+
+/// How long runs under way may go on after the agent was told to end. Less than the 30 s that Kubernetes waits.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often runs beyond the retention are removed.
+const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
+
+/// Run the agent until it is told to end.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    if config.tokens.is_empty() {
+        anyhow::bail!(
+            "auth.tokens is empty, so nobody could ask anything; `paramedic doctor` tells how to make a token"
+        );
+    }
+    let agent = Agent::build(&config)?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (server.listen)", config.server.listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "paramedic listens");
+
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(api::serve(listener, api::router(agent.api_parts(&config)), stopping.clone()));
+    let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping));
+    // Each Postgres target keeps a connection for the hour when its server has no slot left.
+    agent.targets.postgres.values().for_each(|client| client.keep_warm());
+    agent.catalog.load_all().await;
+    agent.loaded.send_replace(true);
+    told_to_end().await?;
+
+    let unfinished = agent.runner.drain(PATIENCE).await;
+    if unfinished > 0 {
+        tracing::warn!(unfinished, "runs are cut off; the next start shows them as interrupted");
+    }
+    stop.send_replace(true);
+    server.await.context("the API ended in a panic")?;
+    housekeeping.await.context("housekeeping ended in a panic")?;
+    agent.store.close().await.context("cannot close the store")?;
+    tracing::info!("paramedic has ended");
+    Ok(())
+}
+
+/// The parts of a running agent.
+struct Agent {
+    store: Arc<dyn Store>,
+    targets: Arc<Targets>,
+    catalog: Arc<Catalog>,
+    runner: Arc<Runner>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    loaded: watch::Sender<bool>,
+}
+
+impl Agent {
+    fn build(config: &Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::default());
+        let store: Arc<dyn Store> = Arc::new(
+            SqliteStore::open(&config.store.path, clock.clone(), StoreOptions::default())
+                .context("cannot open the store")?,
+        );
+        let engine = Arc::new(Engine::new(&engine_settings(config))?);
+        let targets = Arc::new(targets::build(&config.targets)?);
+        let surroundings = Surroundings {
+            targets: targets.clone(),
+            memory: Arc::new(memory::StoreMemory(store.clone())),
+            clock: clock.clone(),
+            io: tokio::runtime::Handle::current(),
+        };
+        let catalog = Arc::new(Catalog::new(engine, surroundings, entries(config)));
+        let slots = config.server.max_concurrent_runs;
+        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots);
+        let (loaded, _) = watch::channel(false);
+        Ok(Self { store, targets, catalog, runner: Arc::new(runner), metrics, clock, loaded })
+    }
+
+    fn api_parts(&self, config: &Config) -> api::Parts {
+        api::Parts {
+            runner: self.runner.clone(),
+            catalog: self.catalog.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            loaded: self.loaded.subscribe(),
+            tokens: config.tokens.iter().map(|t| api::Token { name: t.name.clone(), digest: t.digest }).collect(),
+            max_body_bytes: config.server.max_body_bytes,
+        }
+    }
+}
+
+fn engine_settings(config: &Config) -> Settings {
+    Settings {
+        // Describing a plugin takes an instance too.
+        slots: u32::try_from(config.server.max_concurrent_runs).unwrap_or(u32::MAX).saturating_add(4),
+        threads: config.engine.guest_threads,
+        cache: Some(config.engine.cache.clone()),
+        allocation: Allocation::Pooled,
+    }
+}
+
+fn entries(config: &Config) -> Vec<Entry> {
+    let entry = |(name, plugin): (&crate::domain::PluginName, &crate::config::Plugin)| {
+        let Source::File(file) = &plugin.source;
+        let setting = |(name, value): (&String, &String)| Label { name: name.clone(), value: value.clone() };
+        Entry {
+            name: name.clone(),
+            file: file.clone(),
+            grants: Arc::new(Grants::new(name.clone(), plugin.grants.clone())),
+            defaults: plugin.params.clone(),
+            settings: plugin.settings.iter().map(setting).collect(),
+            limits: plugin.limits,
+        }
+    };
+    config.plugins.iter().map(entry).collect()
+}
+
+fn retention(config: &Config) -> RetentionPolicy {
+    let retain = config.store.retain;
+    RetentionPolicy { max_age: Some(retain.age), max_bytes: Some(retain.size_bytes) }
+}
+
+/// Remove what is beyond the retention, now and then, until the agent ends.
+async fn keep_house(store: Arc<dyn Store>, policy: RetentionPolicy, mut stopping: watch::Receiver<bool>) {
+    let mut period = tokio::time::interval(RETENTION_PERIOD);
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = period.tick() => {}
+        }
+        match store.retain(policy).await {
+            Ok(removed) => tracing::debug!(?removed, "removed runs beyond the retention"),
+            Err(error) => tracing::warn!(%error, "runs beyond the retention are not removed"),
+        }
+    }
+}
+
+async fn told_to_end() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to end; runs under way may finish");
+    Ok(())
+}
