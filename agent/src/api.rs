@@ -87,14 +87,18 @@ type Shared = axum::extract::State<Arc<App>>;
 
 /// The whole API.
 pub fn router(mut parts: Parts) -> Router {
-    let tokens = Arc::new(auth::Tokens::new(std::mem::take(&mut parts.tokens)));
+    let tokens = std::mem::take(&mut parts.tokens);
     let (router, description) = routes().split_for_parts();
     let app = App { parts, description: openapi::text(&description) };
+    guarded(router.with_state(Arc::new(app)), tokens)
+}
+
+/// What lies around every route, and around those that do not exist.
+fn guarded(router: Router, tokens: Vec<Token>) -> Router {
     router
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async |method: http::Method| ApiError::MethodNotAllowed(method))
-        .with_state(Arc::new(app))
-        .layer(from_fn_with_state(tokens, auth::authenticate))
+        .layer(from_fn_with_state(Arc::new(auth::Tokens::new(tokens)), auth::authenticate))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
 }

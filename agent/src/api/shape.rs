@@ -14,7 +14,9 @@ pub use call::{Call, LogLine};
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
 pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
-pub use word::{Decision, FailureKind, LogLevel, Mode, PluginKind, PluginState, Risk, RunState, Status, Trigger};
+pub use word::{
+    Decision, FailureKind, LogLevel, LogSource, Mode, PluginKind, PluginState, Risk, RunState, Status, Trigger,
+};
 
 use serde_json::Value;
 

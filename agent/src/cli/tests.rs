@@ -1,1 +1,60 @@
+use clap::CommandFactory;
 
+use super::*;
+
+fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once(&"paramedic").chain(arguments))
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_can_be_typed() {
+    for line in [
+        "serve",
+        "serve --config x.yaml --log debug --log-format json",
+        "doctor -c x.yaml",
+        "run pg-ready",
+        "run pg-ready -p target=main -p limit=5 --async -o json",
+        "run pg-ready --params {\"a\":1}",
+        "run pg-ready --server http://[::1]:1 --token-file t",
+        "--server http://127.0.0.1:1 run pg-ready",
+        "runs",
+        "runs --plugin pg-ready --state critical --actor alice --since 1h --until 5m -n 3 --cursor 00 -o json",
+        "runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
+        "plugins",
+        "plugins pg-ready -o json",
+    ] {
+        let arguments: Vec<_> = line.split(' ').collect();
+        assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for line in [
+        "",
+        "run",
+        "run pg-ready -p target",
+        "run pg-ready -p =x",
+        "runs show",
+        "run x -o yaml",
+        "plugins a b",
+        "apply x",
+    ] {
+        let arguments: Vec<_> = line.split_terminator(' ').collect();
+        assert!(parsed(&arguments).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn a_token_cannot_be_an_argument() {
+    for line in ["run pg-ready --token x", "--token=x runs"] {
+        assert!(parsed(&line.split(' ').collect::<Vec<_>>()).is_err(), "{line}");
+    }
+    let help = Cli::command().render_long_help().to_string();
+    assert!(help.contains("PARAMEDIC_TOKEN holds it") && !help.contains("--token "), "{help}");
+}

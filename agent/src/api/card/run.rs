@@ -207,7 +207,7 @@ fn log(page: &mut Page, lines: &[LogLine], most: usize) {
     page.section(&heading);
     for line in lines.iter().skip(skipped) {
         let level = page.tone(Tone::of(line.level.as_str()), format!("{:5}", one_line(line.level.as_str())));
-        let (time, source) = (time_of_day(&line.time), one_line(&line.source));
+        let (time, source) = (time_of_day(&line.time), one_line(line.source.as_str()));
         let mut text = clean(line.message.trim_end()).replace('\n', "\n      ");
         text.extend(line.fields.iter().map(|f| format!(" {}={}", one_line(&f.name), one_line(&f.value))));
         page.line(format!("  {} {level} {source}: {text}", one_line(time)));

@@ -16,8 +16,8 @@ pub(super) fn table(columns: &[String], rows: &[Vec<String>]) -> Vec<String> {
     let cleaned = |row: &[String]| -> Vec<String> { row.iter().map(|cell| one_line(cell)).collect() };
     let heading: Option<Vec<String>> = (!columns.is_empty()).then(|| cleaned(columns));
     let rows: Vec<Vec<String>> = rows.iter().map(|row| cleaned(row)).collect();
-    let right: Vec<bool> = (0..).map_while(|column| is_numeric(&rows, column)).collect();
     let widths = fit(widths(heading.iter().chain(&rows)));
+    let right = (0..widths.len()).map(|column| is_numeric(&rows, column)).collect();
     let layout = Layout { widths, right };
     heading.iter().chain(&rows).map(|row| layout.line(row)).collect()
 }
@@ -62,21 +62,19 @@ fn fit(mut widths: Vec<usize>) -> Vec<usize> {
     widths
 }
 
-/// None when there is no such column.
-fn is_numeric(rows: &[Vec<String>], column: usize) -> Option<bool> {
-    let cells: Vec<&String> = rows.iter().filter_map(|row| row.get(column)).collect();
-    if cells.is_empty() {
-        return None;
-    }
-    let begins_with_digit = |cell: &&String| cell.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-    let has_spaces = |cell: &&String| cell.split(' ').count() > 2;
-    let filled = || cells.iter().filter(|cell| !cell.is_empty() && cell.as_str() != "-").copied();
-    Some(filled().count() > 0 && filled().all(|cell| begins_with_digit(&cell) && !has_spaces(&cell) && !is_name(cell)))
+/// True for a column of quantities with nothing else in it but gaps.
+fn is_numeric(rows: &[Vec<String>], column: usize) -> bool {
+    let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+    let mut filled = cells.filter(|cell| !cell.is_empty() && *cell != "-").peekable();
+    filled.peek().is_some() && filled.all(is_quantity)
 }
 
-/// Times, addresses, versions and ids begin with a digit too, and are read from the left.
-fn is_name(cell: &str) -> bool {
-    cell.contains([':', '/']) || cell.matches(['.', '-']).count() > 1
+/// A number, numbers with units such as `12 min 34 s`, and no more. Times, addresses, versions and ids begin with a
+/// digit too, and are read from the left.
+fn is_quantity(cell: &str) -> bool {
+    let number = cell.trim_start_matches('-');
+    let is_name = number.contains([':', '/']) || number.matches(['.', '-']).count() > 1;
+    !is_name && number.split(' ').step_by(2).all(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -102,6 +100,16 @@ mod tests {
             "                            -",
         ];
         assert_eq!(table(&columns, &rows), expected);
+    }
+
+    #[test]
+    fn quantities_are_told_from_names_that_begin_with_a_digit() {
+        for cell in ["0", "-1.5", "12 min", "12 min 34 s", "93.2 %", "1.5 GiB", "45%", "9µs"] {
+            assert!(is_quantity(cell), "{cell}");
+        }
+        for cell in ["", "x", "3 jobs failed", "10.0.0.7", "03:14", "2026-03-01", "1/2", "019a2b3c-4d5e-7f60", "- 1"] {
+            assert!(!is_quantity(cell), "{cell}");
+        }
     }
 
     #[test]

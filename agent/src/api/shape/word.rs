@@ -45,6 +45,8 @@ words! {
     Trigger is "What started a run.": domain::Trigger => domain::Trigger::ALL.map(domain::Trigger::as_str);
     FailureKind is "Why a run came to no conclusion.": domain::FailureKind => domain::FailureKind::ALL.map(domain::FailureKind::as_str);
     LogLevel is "Importance of a log line.": domain::LogLevel => domain::LogLevel::ALL.map(domain::LogLevel::as_str);
+    LogSource is "Who wrote a log line, and how.": domain::LogSource
+        => domain::LogSource::ALL.map(domain::LogSource::as_str);
     Decision is "What the host decided about a call.": domain::Decision => DECISIONS.map(domain::Decision::as_str);
     PluginKind is "What a plugin is for.": domain::Kind => KINDS.map(domain::Kind::as_str);
     Risk is "How much harm a plugin can do in the wrong situation.": domain::Risk => RISKS.map(domain::Risk::as_str);

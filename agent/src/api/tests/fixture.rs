@@ -1,0 +1,221 @@
+//! An API on an empty store, with one plugin whose file is missing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use crate::api::{Parts, Token, router};
+use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::clock::ManualClock;
+use crate::domain::{
+    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel, LogLine, Mode,
+    Outcome, Run, RunId, Status, Timestamp, Trigger, Usage,
+};
+use crate::engine::{Allocation, Engine, Settings};
+use crate::host::{NoMemory, Targets};
+use crate::policy::Grants;
+use crate::runner::Runner;
+use crate::store::{SqliteStore, Store, StoreOptions};
+use crate::telemetry::Metrics;
+
+pub(super) const TOKEN: &str = "a-token-of-alice";
+pub(super) const MAX_BODY: usize = 4096;
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
+
+/// The API and what it stands on.
+pub(super) struct Api {
+    pub(super) router: Router,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) runner: Arc<Runner>,
+    pub(super) loaded: watch::Sender<bool>,
+    _directory: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The problem that this answer has to be: its kind, and its text.
+    pub(super) fn problem(&self, status: u16, kind: &str) -> Value {
+        let problem = self.json();
+        assert_eq!(self.status, status, "{problem}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["type"], format!("urn:paramedic:problem:{kind}"));
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        problem
+    }
+}
+
+impl Api {
+    /// With the plugin `pg-ready`, which cannot run because its file is missing.
+    pub(super) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&directory.path().join("db"), clock.clone(), StoreOptions::default()).unwrap());
+        let settings = Settings { slots: 1, threads: 2, cache: None, allocation: Allocation::OnDemand };
+        let surroundings = Surroundings {
+            targets: Arc::new(Targets::default()),
+            memory: Arc::new(NoMemory),
+            clock: clock.clone(),
+            io: tokio::runtime::Handle::current(),
+        };
+        let engine = Arc::new(Engine::new(&settings).unwrap());
+        let catalog = Arc::new(Catalog::new(engine, surroundings, vec![entry("pg-ready")]));
+        let metrics = Arc::new(Metrics::default());
+        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
+        catalog.load_all().await;
+        let (loaded, told) = watch::channel(true);
+        let token = Token { name: "alice".to_owned(), digest: Digest::of(TOKEN.as_bytes()) };
+        let parts = Parts {
+            runner: runner.clone(),
+            catalog,
+            store: store.clone(),
+            metrics,
+            clock,
+            loaded: told,
+            tokens: vec![token],
+            max_body_bytes: MAX_BODY,
+        };
+        Self { router: router(parts), store, runner, loaded, _directory: directory }
+    }
+
+    /// Ask as it is.
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        send(&self.router, request).await
+    }
+
+    /// Look something up with a token.
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(authorized("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Look something up with a token, in the form of `accept`.
+    pub(super) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.send(authorized("GET", path).header("accept", accept).body(Body::empty()).unwrap()).await
+    }
+
+    /// Ask for a run with a token.
+    pub(super) async fn post(&self, body: &str) -> Answer {
+        let request = authorized("POST", "/v1/runs").header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// Keep `run` as one that was started, and has ended if it has an end.
+    pub(super) async fn keep(&self, run: &Run) {
+        let begun = Run { ending: None, finished: None, log: Vec::new(), calls: Vec::new(), ..run.clone() };
+        self.store.start_run(begun).await.unwrap();
+        if run.ending.is_some() {
+            self.store.finish_run(run.clone()).await.unwrap();
+        }
+    }
+}
+
+pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Answer { status: parts.status, headers: parts.headers, text }
+}
+
+/// The beginning of a request with a token.
+pub(super) fn authorized(method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"))
+}
+
+pub(super) fn entry(name: &str) -> Entry {
+    let name = name.parse::<crate::domain::PluginName>().unwrap();
+    Entry {
+        file: PathBuf::from(format!("/nowhere/{name}.wasm")),
+        grants: Arc::new(Grants::new(name.clone(), Vec::new())),
+        name,
+        defaults: Map::new(),
+        settings: Vec::new(),
+        limits: Limits::DEFAULT,
+    }
+}
+
+/// A run of pg-ready that started `age` seconds ago and has not ended.
+pub(super) fn running(age: u64) -> Run {
+    let started = NOW.before(Duration::from_secs(age));
+    Run {
+        id: RunId::new(started),
+        plugin: "pg-ready".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+        digest: Digest::of(b"component"),
+        mode: Mode::Check,
+        trigger: Trigger::Manual,
+        actor: Actor("alice".to_owned()),
+        params: r#"{"target":"main"}"#.to_owned(),
+        started,
+        finished: None,
+        ending: None,
+        usage: Usage::default(),
+        log: Vec::new(),
+        calls: Vec::new(),
+    }
+}
+
+/// The same, ended with this verdict.
+pub(super) fn concluded(age: u64, status: Status) -> Run {
+    let run = running(age);
+    let outcome = Outcome {
+        status,
+        summary: "a verdict".to_owned(),
+        details: None,
+        metrics: Vec::new(),
+        findings: Vec::new(),
+        suggestions: Vec::new(),
+        labels: Vec::new(),
+    };
+    let call = CallRecord {
+        sequence: 1,
+        operation: "postgres/query".to_owned(),
+        target: "postgres/main".to_owned(),
+        arguments: r#"{"sql":"SELECT 1"}"#.to_owned(),
+        decision: Decision::Denied(DenialReason::NotGranted),
+        started: run.started,
+        duration: Duration::from_micros(1500),
+        answer_bytes: 0,
+        answer_digest: None,
+        error: Some("denied: not granted; to allow it add a line".to_owned()),
+    };
+    let line = LogLine {
+        time: run.started,
+        level: LogLevel::Info,
+        source: crate::domain::LogSource::Plugin,
+        message: "looking".to_owned(),
+        fields: Vec::new(),
+    };
+    Run { finished: Some(NOW), ending: Some(Ending::Concluded(outcome)), calls: vec![call], log: vec![line], ..run }
+}
+
+/// The same, ended without a verdict.
+pub(super) fn failed(age: u64, kind: FailureKind) -> Run {
+    let failure = Failure { kind, message: "it took too long".to_owned() };
+    Run { ending: Some(Ending::Failed(failure)), ..concluded(age, Status::Ok) }
+}
