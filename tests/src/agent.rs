@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::process::{self, Server, StopSignal};
 use crate::{components, http, ports};
 
@@ -55,6 +56,12 @@ impl Agent {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The API, asked with this token or with none.
+    #[must_use]
+    pub fn api(&self, token: Option<&str>) -> Api {
+        Api::new(&self.address, token)
     }
 
     /// Where its files are.

@@ -8,6 +8,7 @@
 //! Calls block, for the few milliseconds that the real thing takes, because they run before the test's own work.
 
 pub mod agent;
+pub mod api;
 pub mod bullmq;
 pub mod components;
 pub mod http;

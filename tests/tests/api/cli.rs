@@ -1,0 +1,108 @@
+//! The command line, as a person or a monitoring system types it.
+
+use std::process::{Command, Output, Stdio};
+
+use paramedic_tests::agent::program;
+use paramedic_tests::ports;
+use serde_json::Value;
+
+use crate::fixture::{TOKEN, agent};
+
+fn paramedic(url: &str, token: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program().unwrap());
+    command.env_clear().env("PARAMEDIC_URL", url).env("PARAMEDIC_TOKEN", token);
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Exit code, standard output and standard error.
+fn asked(arguments: &[&str]) -> (Option<i32>, String, String) {
+    told(paramedic(&agent().url(), TOKEN, arguments))
+}
+
+fn told(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_verdict_is_the_exit_code() {
+    let (code, card, complaint) = asked(&["run", "redis-ping", "-p", "target=cache", "-p", "samples=2"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{card}");
+    assert!(card.starts_with("OK redis-ping: ") && !card.contains('\u{1b}'), "{card:?}");
+    let (code, card, _) = asked(&["run", "http-health"]);
+    assert_eq!(code, Some(2), "{card}");
+    assert!(card.starts_with("CRITICAL http-health: "), "{card}");
+    let params = r#"{"do": "fail", "message": "no idea"}"#;
+    let (code, card, _) = asked(&["run", "trouble", "--params", params]);
+    assert_eq!(code, Some(3), "{card}");
+    assert!(card.starts_with("UNKNOWN trouble: no verdict (plugin): "), "{card}");
+}
+
+#[test]
+fn json_is_for_programs() {
+    let (code, text, _) = asked(&["run", "redis-ping", "-p", "target=cache", "-o", "json"]);
+    let run: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &run["outcome"]["status"]), (Some(0), &"ok".into()));
+    let id = run["id"].as_str().unwrap();
+    let (code, text, _) = asked(&["runs", "show", id, "-o", "json"]);
+    assert_eq!((code, serde_json::from_str::<Value>(&text).unwrap()), (Some(0), run.clone()));
+    let (code, card, _) = asked(&["runs", "show", id]);
+    assert!(code == Some(0) && card.contains("\nCalls\n") && card.contains("redis/ping"), "{card}");
+    let (code, list, _) = asked(&["runs", "--plugin", "redis-ping", "--since", "1h", "-n", "200"]);
+    assert!(code == Some(0) && list.contains(id), "{list}");
+}
+
+#[test]
+fn a_run_in_the_background_is_told_by_its_id() {
+    let arguments = ["run", "trouble", "-p", "do=sleep-in-host", "-p", "seconds=0.3", "--async", "-o", "json"];
+    let (code, text, complaint) = asked(&arguments);
+    assert_eq!(code, Some(0), "{complaint}");
+    let run: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(run["state"], "running");
+    crate::settled(&crate::api(), &format!("/v1/runs/{}", run["id"].as_str().unwrap())).unwrap();
+}
+
+#[test]
+fn plugins_are_listed_and_shown() {
+    let (code, list, _) = asked(&["plugins"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        list.lines().any(|line| line.starts_with("failed  pg-connections") && line.contains("add plugins.")),
+        "{list}"
+    );
+    let (code, card, _) = asked(&["plugins", "redis-ping"]);
+    assert_eq!(code, Some(0));
+    assert!(card.starts_with("ACTIVE redis-ping: "), "{card}");
+    assert!(card.contains("{ redis: cache, verbs: [ping, info, slow-log] }"), "{card}");
+}
+
+#[test]
+fn a_refusal_is_told_in_plain_words_and_means_unknown() {
+    for (arguments, expected) in [
+        (&["run", "redis-pnig"] as &[&str], "paramedic: no plugin is named `redis-pnig`; did you mean redis-ping?\n"),
+        (&["runs", "--state", "broken"], "paramedic: the query is not understood\n  state: there is no such state"),
+        (&["runs", "show", "1"], "paramedic: there is no run `1`"),
+        (&["run", "pg-slow-queries", "-p", "limit=500"], "\n  /params/limit: 500 is greater than the maximum of 100\n"),
+        (&["run", "pg-connections"], "add plugins.pg-connections.grants: - { postgres: "),
+        (&["run"], "error: the following required arguments were not provided"),
+    ] {
+        let (code, printed, complaint) = asked(arguments);
+        assert_eq!((code, printed.as_str()), (Some(3), ""), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+    }
+}
+
+#[test]
+fn an_agent_that_cannot_be_asked_means_unknown() {
+    let nobody = format!("http://127.0.0.1:{}", ports::free().unwrap());
+    for (url, token, expected) in [
+        (nobody.as_str(), TOKEN, "Connection refused"),
+        (&agent().url(), "wrong", "paramedic: the token is not one of those configured"),
+        (&agent().url(), "", "paramedic: no token: set PARAMEDIC_TOKEN"),
+        ("nonsense", TOKEN, "`nonsense` is no address of an agent"),
+    ] {
+        let (code, _, complaint) = told(paramedic(url, token, &["run", "redis-ping"]));
+        assert_eq!(code, Some(3), "{complaint}");
+        assert!(complaint.contains(expected) && !complaint.contains(TOKEN), "{complaint}");
+    }
+}
