@@ -3,6 +3,8 @@
 //! It reads the paths that begin with `crate::` in `src/`. A module that is not in the table, and an arrow that is not in its
 //! row, fails with the file and the line.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may unwrap")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +48,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["domain", "clock", "policy", "store", "catalog", "runner", "telemetry"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
-    ("cli", &["domain", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),
+    ("cli", &["domain", "config", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),
 ];
 
 /// `app` joins everything and `main` starts it; `lib` lists the modules.
@@ -58,7 +60,8 @@ fn no_module_knows_more_than_the_map_says() {
     let mut wrong = Vec::new();
     for file in rust_files(&source) {
         let module = module_of(&source, &file);
-        if EXEMPT.contains(&module.as_str()) {
+        // A test may build what its module stands on.
+        if EXEMPT.contains(&module.as_str()) || file.iter().any(|part| part == "tests" || part == "tests.rs") {
             continue;
         }
         let Some((_, ours, theirs)) = MAP.iter().find(|(name, ..)| *name == module) else {

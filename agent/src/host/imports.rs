@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wasmparser::component_types::ComponentEntityType;
+use wasmparser::component_types::{ComponentEntityType, ComponentItem};
+use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use crate::domain::{Interface, Operation, PluginName};
@@ -89,16 +90,8 @@ impl Imports {
             let Some(short) = package_interface(name)? else { continue };
             let interface =
                 Interface::from_name(short).ok_or_else(|| ImportsError::Forbidden { name: name.clone() })?;
-            let functions = match types.component_item_for_import(name).map(|item| item.ty) {
-                Some(ComponentEntityType::Instance(id)) => types[id]
-                    .exports
-                    .iter()
-                    .filter(|(_, export)| matches!(export.ty, ComponentEntityType::Func(_)))
-                    .map(|(function, _)| function.clone())
-                    .collect(),
-                _ => return Err(ImportsError::Forbidden { name: name.clone() }),
-            };
-            found.entry(interface).or_default().extend::<BTreeSet<String>>(functions);
+            let functions = functions_of(types, name).ok_or_else(|| ImportsError::Forbidden { name: name.clone() })?;
+            found.entry(interface).or_default().extend(functions);
         }
         Ok(Self(found))
     }
@@ -123,6 +116,14 @@ impl Imports {
         }
         Ok(())
     }
+}
+
+/// The functions of an imported instance; none when the import is no instance.
+fn functions_of(types: TypesRef<'_>, import: &str) -> Option<BTreeSet<String>> {
+    let ComponentEntityType::Instance(id) = types.component_item_for_import(import)?.ty else { return None };
+    let is_function = |item: &ComponentItem| matches!(item.ty, ComponentEntityType::Func(_));
+    let exports = &types.get(id)?.exports;
+    Some(exports.iter().filter(|(_, item)| is_function(item)).map(|(name, _)| name.clone()).collect())
 }
 
 /// The line that grants `functions` of `interface`; the operator puts in the name of the target.
