@@ -60,11 +60,7 @@ impl Grants {
             | Operation::QueueInspect
             | Operation::QueueListFailures => "",
         };
-        format!(
-            "plugins.{}.grants: - {{ {system}: {target}, verbs: [{}]{bounds} }}",
-            self.plugin,
-            operation.verb()
-        )
+        format!("plugins.{}.grants: - {{ {system}: {target}, verbs: [{}]{bounds} }}", self.plugin, operation.verb())
     }
 
     fn operations(&self) -> impl Iterator<Item = Operation> {

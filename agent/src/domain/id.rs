@@ -22,9 +22,9 @@ pub struct InvalidName {
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.split('-').all(|part| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        })
+        && text
+            .split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
 /// Cut a refused value, so that an error message stays short whatever was sent.
@@ -87,9 +87,7 @@ impl FromStr for RunId {
     type Err = InvalidRunId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| InvalidRunId { value: text.chars().take(80).collect() })
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidRunId { value: text.chars().take(80).collect() })
     }
 }
 

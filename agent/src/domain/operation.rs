@@ -27,16 +27,8 @@ pub enum Interface {
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Log,
-        Self::Config,
-        Self::State,
-        Self::Clock,
-        Self::Postgres,
-        Self::Redis,
-        Self::Queue,
-        Self::Http,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Log, Self::Config, Self::State, Self::Clock, Self::Postgres, Self::Redis, Self::Queue, Self::Http];
 
     /// Its name in the WIT package.
     pub const fn as_str(self) -> &'static str {
