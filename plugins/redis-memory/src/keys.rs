@@ -54,7 +54,7 @@ fn judge_lasting(outcome: &mut Outcome, total: &Total, groups: &Groups, params: 
     );
     outcome.find(judge_value(percent, &warning, &Threshold::never()), text);
     outcome.metric(Metric::new("keys", total.keys, unit::COUNT));
-    outcome.metric(Metric::new("keys_without_expiry", lasting, unit::COUNT));
+    outcome.metric(Metric::new("keys_without_expiry", lasting.round(), unit::COUNT));
     let metric = Metric::new("keys_without_expiry_percent", percent, unit::PERCENT);
     outcome.metric(metric.limits(&warning, &Threshold::never()));
 }
