@@ -40,13 +40,15 @@ rm -rf -- "$directory"
 exit "$status"
 "#;
 
-/// A signal that asks a server to stop without delay.
+/// A signal that makes a server stop without delay.
 #[derive(Clone, Copy, Debug)]
 pub enum StopSignal {
     /// Most servers.
     Terminate,
     /// Postgres without a last checkpoint.
     Quit,
+    /// No farewell: what was not durable by then is lost.
+    Kill,
 }
 
 impl StopSignal {
@@ -54,6 +56,7 @@ impl StopSignal {
         match self {
             StopSignal::Terminate => "TERM",
             StopSignal::Quit => "QUIT",
+            StopSignal::Kill => "KILL",
         }
     }
 }
