@@ -49,7 +49,9 @@ pub(super) fn found(error: &wasmtime::Error, state: &RunState) -> Ending {
         Some(trap) => failed(FailureKind::Trap, with_stderr(format!("the plugin trapped: {trap}"), state)),
         // What a guest passed could not be read: a list outside its memory, text that is no UTF-8.
         None => {
-            failed(FailureKind::Trap, with_stderr(format!("the plugin broke the calling convention: {error}"), state))
+            // The outermost message is a backtrace, the innermost says what was wrong.
+            let cause = error.root_cause();
+            failed(FailureKind::Trap, with_stderr(format!("the plugin broke the calling convention: {cause}"), state))
         }
     }
 }

@@ -1,14 +1,21 @@
 //! The log of one run, bounded in lines and bytes.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::domain::{Label, Limits, LogLevel, LogLine, LogSource};
 use crate::journal::Stop;
 
-/// Lines that may be dropped, as a multiple of those that are kept, before the run is ended. Enough for a chatty
-/// plugin, and reached by a loop within milliseconds.
+/// Lines, and likewise bytes, that may be dropped, as a multiple of those that are kept, before the run is ended. Enough
+/// for a chatty plugin, and reached by a loop within milliseconds.
 const DROPPED_PER_KEPT: u32 = 8;
+
+/// Lines of standard error that are kept aside, however full the log is, to tell why a guest trapped.
+const LAST_WORDS: usize = 4;
+
+/// Longest text of these together, in bytes.
+const MAX_LAST_WORDS: usize = 1024;
 
 /// Longest message that is kept, in bytes.
 const MAX_MESSAGE: usize = 8 << 10;
@@ -22,8 +29,24 @@ struct Inner {
     lines: Vec<LogLine>,
     bytes: usize,
     dropped: u32,
+    dropped_bytes: usize,
+    last_words: VecDeque<String>,
     max_lines: u32,
     max_bytes: usize,
+}
+
+impl Inner {
+    fn is_flooded(&self) -> bool {
+        let too_many = self.dropped / DROPPED_PER_KEPT > self.max_lines;
+        too_many || self.dropped_bytes / DROPPED_PER_KEPT as usize > self.max_bytes
+    }
+
+    fn overhear(&mut self, line: &str) {
+        if self.last_words.len() == LAST_WORDS {
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(crate::domain::cut_bytes(line, MAX_LAST_WORDS).to_owned());
+    }
 }
 
 impl RunLog {
@@ -34,6 +57,8 @@ impl RunLog {
             lines: Vec::new(),
             bytes: 0,
             dropped: 0,
+            dropped_bytes: 0,
+            last_words: VecDeque::new(),
             max_lines: limits.log_lines,
             max_bytes: limits.log_bytes,
         })))
@@ -45,10 +70,14 @@ impl RunLog {
         let mut inner = self.lock();
         let message = crate::domain::cut_bytes(message, MAX_MESSAGE);
         let bytes = message.len() + fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>();
+        if source == LogSource::Stderr && !message.trim().is_empty() {
+            inner.overhear(message);
+        }
         let full = inner.lines.len() >= inner.max_lines as usize || inner.bytes + bytes > inner.max_bytes;
         if full {
             inner.dropped = inner.dropped.saturating_add(1);
-            return if inner.dropped / DROPPED_PER_KEPT > inner.max_lines { Err(Stop::Log) } else { Ok(()) };
+            inner.dropped_bytes = inner.dropped_bytes.saturating_add(bytes);
+            return if inner.is_flooded() { Err(Stop::Log) } else { Ok(()) };
         }
         inner.bytes += bytes;
         let line = LogLine { time: inner.clock.now(), level, source, message: message.to_owned(), fields };
@@ -58,17 +87,8 @@ impl RunLog {
 
     /// The last lines that the guest wrote to its standard error, joined; a panic message, mostly.
     pub fn stderr_tail(&self) -> Option<String> {
-        let inner = self.lock();
-        let mut lines: Vec<&str> = inner
-            .lines
-            .iter()
-            .rev()
-            .filter(|line| line.source == LogSource::Stderr)
-            .map(|line| &*line.message)
-            .take(4)
-            .collect();
-        lines.reverse();
-        (!lines.is_empty()).then(|| crate::domain::cut_bytes(&lines.join("\n"), 1024).to_owned())
+        let lines: Vec<String> = self.lock().last_words.iter().cloned().collect();
+        (!lines.is_empty()).then(|| crate::domain::cut_bytes(&lines.join("\n"), MAX_LAST_WORDS).to_owned())
     }
 
     /// The lines and how many were dropped. The log is empty afterwards.
@@ -107,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn few_lines_that_are_long_are_a_flood_as_well() {
+        let log = log(1_000, 100);
+        let line = "x".repeat(100);
+        let written = (0..).take_while(|_| log.write(LogLevel::Info, LogSource::Plugin, &line, vec![]).is_ok()).count();
+        assert_eq!(written, 1 + 8);
+    }
+
+    #[test]
     fn the_bytes_of_fields_count() {
         let log = log(100, 20);
         let field = Label { name: "n".repeat(10), value: "v".repeat(10) };
@@ -121,5 +149,15 @@ mod tests {
         log.write(LogLevel::Error, LogSource::Stderr, "panicked at src/lib.rs:1:", vec![]).unwrap();
         log.write(LogLevel::Error, LogSource::Stderr, "oh no", vec![]).unwrap();
         assert_eq!(log.stderr_tail().as_deref(), Some("panicked at src/lib.rs:1:\noh no"));
+    }
+
+    #[test]
+    fn a_full_log_does_not_hide_why_a_guest_trapped() {
+        let log = log(1, 1_000);
+        log.write(LogLevel::Info, LogSource::Stdout, "chatter", vec![]).unwrap();
+        for line in ["one", "two", "three", "four", "oh no"] {
+            log.write(LogLevel::Error, LogSource::Stderr, line, vec![]).unwrap();
+        }
+        assert_eq!(log.stderr_tail().as_deref(), Some("two\nthree\nfour\noh no"));
     }
 }
