@@ -48,6 +48,7 @@ pub struct Journal {
     deadline: Instant,
     answer_bytes: usize,
     budget: Budget,
+    local_budget: Budget,
     records: Vec<CallRecord>,
 }
 
@@ -69,6 +70,7 @@ impl Journal {
             deadline,
             answer_bytes: limits.answer_bytes,
             budget: Budget::new(limits.calls, limits.total_answer_bytes),
+            local_budget: Budget::new(limits.calls, 0),
             records: Vec::new(),
         }
     }
@@ -91,6 +93,16 @@ impl Journal {
     /// The records, in order. The journal is empty afterwards.
     pub fn take_records(&mut self) -> Vec<CallRecord> {
         std::mem::take(&mut self.records)
+    }
+
+    /// Count a call that reaches no target and costs the agent something all the same, such as one to the plugin's memory.
+    /// There are as many of these as there are of the others; they leave no record.
+    pub fn count_local(&mut self) -> Result<Result<(), CallError>, Stop> {
+        match self.local_budget.take_call() {
+            Ok(()) => Ok(Ok(())),
+            Err(spent) if spent.told_before => Err(Stop::Calls),
+            Err(spent) => Ok(Err(CallError::Exhausted(spent.message))),
+        }
     }
 
     /// Carry out a call that reads. The outer error ends the run; the inner one goes to the guest.
@@ -280,6 +292,19 @@ mod tests {
         assert_eq!(stop, Stop::Calls);
         assert!(told <= 16, "{told}");
         assert!(journal.take_records().len() <= 3 + 16);
+    }
+
+    #[tokio::test]
+    async fn calls_to_the_memory_have_a_budget_of_their_own() {
+        let limits = Limits { calls: 3, ..Limits::DEFAULT };
+        let mut journal = journal(&limits, true);
+        for _ in 0..3 {
+            assert_eq!(journal.count_local(), Ok(Ok(())));
+        }
+        assert!(matches!(journal.count_local(), Ok(Err(CallError::Exhausted(_)))));
+        assert!((0..20).any(|_| journal.count_local() == Err(Stop::Calls)));
+        assert!(matches!(ask(&mut journal, "x").await, Ok(Ok(_))));
+        assert_eq!((journal.calls(), journal.take_records().len()), (1, 1));
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Elements of all its tables together.
     pub table_elements: usize,
-    /// Host calls that reach a target, and those that were refused.
+    /// Host calls that reach a target, and those that were refused; and as many again to the plugin's memory.
     pub calls: u32,
     /// Answer of one host call, in bytes.
     pub answer_bytes: usize,

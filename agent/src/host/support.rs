@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::bindings::paramedic::plugin::{clock, config, log, state, types};
 use super::{PluginContext, RunState};
 use crate::domain::{Label, LogLevel, LogSource, PluginName};
+use crate::journal::Stop;
 
 /// Longest key of the `state` interface, in bytes.
 const MAX_KEY: usize = 256;
@@ -123,7 +124,9 @@ impl config::Host for RunState {
 
 impl state::Host for RunState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<state::Entry>, types::Error>> {
-        self.enter()?;
+        if let Err(spent) = self.enter_memory()? {
+            return Ok(Err(spent));
+        }
         if let Err(error) = check_key(&key) {
             return Ok(Err(error));
         }
@@ -139,7 +142,9 @@ impl state::Host for RunState {
         value: String,
         ttl: Option<f64>,
     ) -> wasmtime::Result<Result<u64, types::Error>> {
-        self.enter()?;
+        if let Err(spent) = self.enter_memory()? {
+            return Ok(Err(spent));
+        }
         Ok(remember(&self.plugin, &key, &value, None, ttl).await)
     }
 
@@ -150,12 +155,16 @@ impl state::Host for RunState {
         revision: u64,
         ttl: Option<f64>,
     ) -> wasmtime::Result<Result<u64, types::Error>> {
-        self.enter()?;
+        if let Err(spent) = self.enter_memory()? {
+            return Ok(Err(spent));
+        }
         Ok(remember(&self.plugin, &key, &value, Some(revision), ttl).await)
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<bool, types::Error>> {
-        self.enter()?;
+        if let Err(spent) = self.enter_memory()? {
+            return Ok(Err(spent));
+        }
         if let Err(error) = check_key(&key) {
             return Ok(Err(error));
         }
@@ -163,8 +172,18 @@ impl state::Host for RunState {
     }
 
     async fn keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        self.enter()?;
+        if let Err(spent) = self.enter_memory()? {
+            return Ok(Err(spent));
+        }
         Ok(self.plugin.memory.keys(&self.plugin.name, &prefix).await.map_err(memory_error))
+    }
+}
+
+impl RunState {
+    /// Let a call to the memory through. It ends in the agent's store, so that a loop over it must not go on for long.
+    fn enter_memory(&mut self) -> Result<Result<(), types::Error>, Stop> {
+        self.enter()?;
+        Ok(self.journal.count_local()?.map_err(types::Error::from))
     }
 }
 
