@@ -41,8 +41,12 @@ fn text(findings: &[Diagnosis], paint: Paint) -> String {
     page.gap();
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings, ok) = (count(Severity::Error), count(Severity::Warning), count(Severity::Ok));
-    page.line(format!("{errors} errors, {warnings} warnings, {ok} ok"));
+    page.line(format!("{}, {}, {ok} ok", some(errors, "error"), some(warnings, "warning")));
     page.into_text()
+}
+
+fn some(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 const fn word(severity: Severity) -> &'static str {
@@ -76,7 +80,7 @@ warning  redis/cache: it may do more than look
          to mend it: use an ACL user
 ok       postgres/main: reachable
 
-1 errors, 1 warnings, 1 ok
+1 error, 1 warning, 1 ok
 ";
         assert_eq!(text(&findings, Paint::Plain), expected);
         assert_eq!(text(&[], Paint::Plain), "0 errors, 0 warnings, 0 ok\n");

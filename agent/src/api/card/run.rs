@@ -156,14 +156,17 @@ fn denied(page: &mut Page, calls: &[Call]) {
     page.section("Denied");
     let all = denied.clone().count();
     for call in denied.take(MAX_ROWS) {
-        let reason = call.error.as_deref().unwrap_or_else(|| call.decision.as_str());
-        page.line(format!("  {} on {}: {}", one_line(&call.operation), one_line(&call.target), one_line(reason)));
+        let what = format!("{} on {}", one_line(&call.operation), one_line(&call.target));
+        let reason = one_line(call.error.as_deref().unwrap_or_else(|| call.decision.as_str()));
+        // The usual reason begins with what was refused.
+        let line = if reason.starts_with(&what) { reason } else { format!("{what}: {reason}") };
+        page.line(format!("  {line}"));
     }
     rest(page, all, MAX_ROWS, "calls");
 }
 
 fn params(page: &mut Page, run: &Run) {
-    page.section("As");
+    page.section("Again");
     let command = page.tone(Tone::Command, one_line(&command(&run.plugin, &run.params)));
     page.line(format!("  {command}"));
 }

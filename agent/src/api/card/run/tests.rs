@@ -44,7 +44,7 @@ fn sample() -> Run {
                 "sequence": 2, "operation": "postgres/query", "target": "postgres/main", "arguments": {},
                 "decision": "not_granted", "started": "2026-03-01T03:14:15.940Z", "duration_seconds": 0.00001,
                 "answer_bytes": 0,
-                "error": "not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }"
+                "error": "postgres/query on postgres/main is denied (not_granted): not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }"
             }
         ],
         "log": [
@@ -77,7 +77,7 @@ Next
       names the leak by age and client
 
 Denied
-  postgres/query on postgres/main: not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }
+  postgres/query on postgres/main is denied (not_granted): not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }
 
 run 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b of pg-connections 0.1.0: 25.3 ms, 2 calls, 1.12 MiB of memory; for alice at 2026-03-01T03:14:15.926Z
 more: paramedic runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
@@ -88,14 +88,14 @@ more: paramedic runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
 #[test]
 fn a_full_card_has_parameters_calls_and_log_too() {
     let card = run(&sample(), Detail::Full, Paint::Plain);
-    let (_, tail) = card.split_once("\nAs\n").unwrap();
+    let (_, tail) = card.split_once("\nAgain\n").unwrap();
     let expected = "  paramedic run pg-connections -p target=main -p warning=0.8
 
 Calls
   #  call               target           time  answer  decision
   1  postgres/sessions  postgres/main  4.2 ms   5 KiB  permitted
   2  postgres/query     postgres/main   10 µs     0 B  not_granted
-      not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }
+      postgres/query on postgres/main is denied (not_granted): not granted; to allow it add plugins.pg-connections.grants: - { postgres: main, verbs: [query] }
 
 Log
   03:14:15.935 warn  plugin: no pg_stat_ssl version=15
