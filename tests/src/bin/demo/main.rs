@@ -130,7 +130,7 @@ Everything is still running; Ctrl-C stops it. With URL and TOKEN as above, go on
 
   curl -s -H \"Authorization: Bearer $TOKEN\" $URL/v1/plugins | jq .
   curl -s -H \"Authorization: Bearer $TOKEN\" \"$URL/v1/runs?limit=5\" | jq .
-  curl -s $URL/metrics
+  curl -s -H \"Authorization: Bearer $TOKEN\" $URL/metrics
   PARAMEDIC_URL=$URL PARAMEDIC_TOKEN=$TOKEN {} run pg-connections
 
 To look at the trouble, or to make more of it:
