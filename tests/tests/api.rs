@@ -1,5 +1,7 @@
 //! The whole agent, asked over HTTP and by its own command line: real plugins, a real Redis, a real web endpoint.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
+
 #[path = "api/cli.rs"]
 mod cli;
 #[path = "api/fixture.rs"]
