@@ -128,10 +128,15 @@ impl Runner {
         let params = plugin.params(request.params)?;
         let slot = self.admit()?;
         let run = self.new_run(&plugin, params, request.actor, request.trigger);
-        self.store.start_run(run.clone()).await.map_err(Refusal::Store)?;
+        let (recorded, started) = oneshot::channel();
         let (tell, finished) = oneshot::channel();
-        self.see_through(plugin, run.clone(), slot, tell);
-        Ok(Started { run, finished })
+        self.see_through(plugin, run.clone(), slot, recorded, tell);
+        match started.await {
+            Ok(Ok(())) => Ok(Started { run, finished }),
+            Ok(Err(error)) => Err(Refusal::Store(error)),
+            // The task goes away unheard only with the whole agent.
+            Err(_) => Err(Refusal::ShuttingDown),
+        }
     }
 
     fn active(&self, name: &PluginName) -> Result<Arc<Plugin>, Refusal> {
@@ -145,10 +150,12 @@ impl Runner {
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let slot = self.slots.clone().try_acquire_owned();
+        // Asked with the slot in hand: `drain` waits for that one, or we see here that it has begun.
         if self.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
-        self.slots.clone().try_acquire_owned().map_err(|_| {
+        slot.map_err(|_| {
             self.metrics.turned_away.inc();
             Refusal::Busy { slots: self.total_slots }
         })
@@ -174,12 +181,27 @@ impl Runner {
         }
     }
 
-    /// Run it on a task of its own, so that it does not depend on the caller.
-    fn see_through(&self, plugin: Arc<Plugin>, run: Run, slot: OwnedSemaphorePermit, tell: oneshot::Sender<Run>) {
+    /// Record the start and run it, on a task of its own from the first step: a caller that leaves in between must not
+    /// leave a start behind that nothing follows.
+    fn see_through(
+        &self,
+        plugin: Arc<Plugin>,
+        run: Run,
+        slot: OwnedSemaphorePermit,
+        recorded: oneshot::Sender<Result<(), StoreError>>,
+        tell: oneshot::Sender<Run>,
+    ) {
         let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
         let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
         let work = async move {
+            let start = store.start_run(run.clone()).await;
+            let failed = start.is_err();
+            // A caller that left meanwhile finds the run under its id.
+            let _ = recorded.send(start);
+            if failed {
+                return;
+            }
             metrics.running.inc();
             let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run)).await;
             let run = ended(run, finished, &*clock);

@@ -60,15 +60,11 @@ pub(super) async fn start(
     }
 }
 
-/// Start the run on a task of its own: a caller that leaves in this moment must not leave a run behind that is recorded
-/// as started and never runs.
-async fn admit(app: &std::sync::Arc<App>, request: Request) -> Result<Started, ApiError> {
-    let runner = app.parts.runner.clone();
-    let started = tokio::spawn(async move { runner.start(request).await });
-    match started.await {
-        Ok(Err(Refusal::UnknownPlugin { name })) => Err(unknown_plugin(app, name.as_str())),
-        Ok(started) => Ok(started?),
-        Err(error) => Err(ApiError::Panicked(error.to_string())),
+/// Start the run; for a name that nothing has, tell the names that are close.
+async fn admit(app: &App, request: Request) -> Result<Started, ApiError> {
+    match app.parts.runner.start(request).await {
+        Err(Refusal::UnknownPlugin { name }) => Err(unknown_plugin(app, name.as_str())),
+        started => Ok(started?),
     }
 }
 
