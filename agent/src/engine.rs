@@ -48,6 +48,10 @@ const KEPT_WITH_SCAN: usize = 1 << 20;
 /// The same on kernels without PAGEMAP_SCAN (before Linux 6.7), where resetting has to touch all of it.
 const KEPT_WITHOUT_SCAN: usize = 64 << 10;
 
+/// Memory of a table that is kept between runs and cleared by hand: eight thousand elements, where a usual guest has a few
+/// hundred. To give their page back to the kernel costs more than all else in a short run, and holds up the other threads.
+const KEPT_OF_TABLE: usize = 64 << 10;
+
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,7 +92,7 @@ pub enum EngineError {
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linkers: Linkers,
-    artefacts: Option<Artefacts>,
+    artefacts: Option<Arc<Artefacts>>,
     compiler: Semaphore,
     slots: Arc<Semaphore>,
     lane: Lane,
@@ -101,7 +105,8 @@ impl Engine {
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
         let wasmtime = wasmtime_engine(settings)?;
         let threads = settings.threads.max(2);
-        let artefacts = settings.cache.as_deref().map(|path| Artefacts::open(path, &wasmtime)).transpose()?;
+        let artefacts =
+            settings.cache.as_deref().map(|path| Artefacts::open(path, &wasmtime)).transpose()?.map(Arc::new);
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("guest")
@@ -175,6 +180,7 @@ pub fn pool(slots: u32) -> InstanceAllocationStrategy {
         .max_tables_per_component(16)
         .total_tables(slots.saturating_mul(16))
         .table_elements(Limits::CEILING.table_elements)
+        .table_keep_resident(KEPT_OF_TABLE)
         .max_memory_size(Limits::CEILING.memory_bytes)
         .linear_memory_keep_resident(if scan { KEPT_WITH_SCAN } else { KEPT_WITHOUT_SCAN })
         .pagemap_scan(Enabled::Auto);

@@ -158,10 +158,10 @@ async fn a_plugin_interface_without_its_functions_is_refused() {
 async fn describing_reaches_nothing() {
     let stage = Stage::new();
     let chatty = stage.guest("chatty-describe").await;
-    let error = stage.engine.describe(&chatty.program, chatty.context.clone()).await.unwrap_err();
+    let error = stage.engine.describe(&chatty.program, chatty.context.clone(), &Limits::DEFAULT).await.unwrap_err();
     assert_eq!(error.to_string(), "`describe` failed: `describe` called the host");
     let noop = stage.guest("noop").await;
-    let metadata = stage.engine.describe(&noop.program, noop.context.clone()).await.unwrap();
+    let metadata = stage.engine.describe(&noop.program, noop.context.clone(), &Limits::DEFAULT).await.unwrap();
     assert_eq!((metadata.name.as_str(), metadata.title.as_str()), ("noop", "Nothing"));
 }
 
@@ -265,7 +265,7 @@ fn artefacts(cache: &Path) -> Vec<PathBuf> {
 async fn title_after_loading(component: &[u8], cache: &Path) -> String {
     let stage = Stage::with(&Settings { cache: Some(cache.to_owned()), ..settings() });
     let loaded = stage.load("noop", component, vec![]).await.unwrap();
-    stage.engine.describe(&loaded.program, loaded.context.clone()).await.unwrap().title
+    stage.engine.describe(&loaded.program, loaded.context.clone(), &Limits::DEFAULT).await.unwrap().title
 }
 
 fn noop() -> Vec<u8> {

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Entry, Plugin, Surroundings, params};
 use crate::domain::{Interface, Kind, Limits, Metadata, Operation, PluginName};
@@ -13,6 +14,10 @@ use crate::host::PluginContext;
 
 /// Largest component, in bytes: a Python or JavaScript interpreter with its libraries has 20 MB.
 const MAX_COMPONENT: u64 = 32 << 20;
+
+/// How long a schema may take to be compiled and to judge the operator's defaults. References that double with each level
+/// take for ever, and the agent is not ready before each plugin was tried.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a plugin cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -115,11 +120,11 @@ pub(super) async fn plugin(engine: &Engine, surroundings: &Surroundings, entry: 
         io: surroundings.io.clone(),
     });
     let program = engine.load(component, &entry.grants, &entry.name).await?;
-    let metadata = engine.describe(&program, context.clone()).await?;
+    let metadata = engine.describe(&program, context.clone(), &entry.limits).await?;
     let schema: Value =
         serde_json::from_str(&metadata.params_schema).map_err(|error| PluginError::Schema(error.to_string()))?;
     compare(entry, &metadata, &schema)?;
-    let params = params::Params::new(&schema, entry.defaults.clone())?;
+    let (params, schema) = params(schema, entry.defaults.clone()).await?;
     let deadline = entry.limits.deadline.min(metadata.time_limit);
     Ok(Plugin {
         digest: *program.digest(),
@@ -133,6 +138,15 @@ pub(super) async fn plugin(engine: &Engine, surroundings: &Surroundings, entry: 
         params,
         metadata,
     })
+}
+
+/// The compiled schema, and the schema. Somebody else wrote it, so this may take long or panic, and then it has to be that
+/// plugin's misfortune alone.
+async fn params(schema: Value, defaults: Map<String, Value>) -> Result<(params::Params, Value), PluginError> {
+    let compile = move || params::Params::new(&schema, defaults).map(|params| (params, schema));
+    let compiled = tokio::time::timeout(SCHEMA_PATIENCE, tokio::task::spawn_blocking(compile)).await;
+    let late = |_| PluginError::Schema(format!("checking takes longer than {} s", SCHEMA_PATIENCE.as_secs()));
+    compiled.map_err(late)?.map_err(PluginError::Internal)?
 }
 
 async fn component(path: &Path) -> Result<Arc<[u8]>, PluginError> {

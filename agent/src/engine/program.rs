@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
+use wasmtime::Store;
 use wasmtime::component::Component;
-use wasmtime::{CallHook, Store};
 
 use super::lane::Place;
 use super::ticker::Ticking;
@@ -136,8 +136,9 @@ impl Engine {
         grants: &Grants,
         name: &crate::domain::PluginName,
     ) -> Result<Program, LoadError> {
-        let digest = Digest::of(&component);
-        let imports = Imports::read(&component)?;
+        let bytes = component.clone();
+        let (digest, imports) = aside(move || (Digest::of(&bytes), Imports::read(&bytes))).await?;
+        let imports = imports?;
         imports.judge(name, grants)?;
         let compiled = self.compiled(component, &digest).await?;
         let linker = self.linkers.holding(imports.interfaces().collect()).map_err(LoadError::Link)?;
@@ -146,24 +147,32 @@ impl Engine {
     }
 
     async fn compiled(&self, component: Arc<[u8]>, digest: &Digest) -> Result<Component, LoadError> {
-        if let Some(known) = self.artefacts.as_ref().and_then(|artefacts| artefacts.load(digest)) {
+        let (artefacts, digest) = (self.artefacts.clone(), *digest);
+        let known = aside(move || artefacts.and_then(|artefacts| artefacts.load(&digest))).await?;
+        if let Some(known) = known {
             return Ok(known);
         }
-        let turn = self.compiler.acquire().await;
-        let engine = self.wasmtime.clone();
-        let compiled = tokio::task::spawn_blocking(move || Component::new(&engine, &component)).await;
-        drop(turn);
-        let compiled =
-            compiled.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))?.map_err(LoadError::Compile)?;
-        if let Some(artefacts) = &self.artefacts {
-            artefacts.keep(digest, &compiled);
-        }
-        Ok(compiled)
+        let _turn = self.compiler.acquire().await;
+        let (artefacts, engine) = (self.artefacts.clone(), self.wasmtime.clone());
+        let compile = move || {
+            let compiled = Component::new(&engine, &component)?;
+            if let Some(artefacts) = artefacts {
+                artefacts.keep(&digest, &compiled);
+            }
+            Ok(compiled)
+        };
+        aside(compile).await?.map_err(LoadError::Compile)
     }
 
     /// Ask the plugin what it is, on an instance that reaches nothing: any call to an interface of the package ends it.
-    pub async fn describe(&self, program: &Program, plugin: Arc<PluginContext>) -> Result<Metadata, LoadError> {
-        let limits = Limits { deadline: DESCRIBE_DEADLINE, ..Limits::DEFAULT };
+    /// It has the memory and tables of `limits`: an interpreter needs them to say its name, too.
+    pub async fn describe(
+        &self,
+        program: &Program,
+        plugin: Arc<PluginContext>,
+        limits: &Limits,
+    ) -> Result<Metadata, LoadError> {
+        let limits = Limits { deadline: DESCRIBE_DEADLINE, ..*limits };
         let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
         let slot = self.slots.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
@@ -211,14 +220,8 @@ impl Engine {
         store.set_hostcall_fuel(limits.outcome_bytes.saturating_mul(2).max(1 << 20));
         store.set_epoch_deadline(1);
         let place = self.lane.enter(deadline);
-        let (at_tick, at_call) = (place.clone(), place.clone());
+        let at_tick = place.clone();
         store.epoch_deadline_callback(move |_| at_tick.tick());
-        store.call_hook(move |_, hook| {
-            if matches!(hook, CallHook::CallingHost) {
-                at_call.leave();
-            }
-            Ok(())
-        });
         Instance { store, place, began, deadline, _ticking: self.ticker.run(), _slot: slot }
     }
 
@@ -233,12 +236,17 @@ impl Engine {
     }
 }
 
+/// Do work that takes long, or waits for a disk, on a thread of its own. What panics there is one plugin's misfortune.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))
+}
+
 async fn describe(pre: CheckPre<RunState>, mut instance: Instance) -> Result<wit::Metadata, String> {
-    let answer = tokio::time::timeout_at(until(instance.deadline), async {
+    let described = instance.place.drive(async {
         let plugin = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_describe(&mut instance.store).await
-    })
-    .await;
+    });
+    let answer = tokio::time::timeout_at(until(instance.deadline), described).await;
     instance.store.data().finish_streams();
     match answer {
         Ok(Ok(metadata)) => Ok(metadata),
@@ -252,12 +260,11 @@ async fn describe(pre: CheckPre<RunState>, mut instance: Instance) -> Result<wit
 
 async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invocation) -> Finished {
     let context = run_context(&invocation);
-    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), async {
+    let running = instance.place.drive(async {
         let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
-    })
-    .await;
-    instance.place.leave();
+    });
+    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running).await;
     instance.store.data().finish_streams();
     let ending = match called {
         Ok(Ok(Ok(outcome))) => outcome::concluded(outcome, &invocation.limits),
