@@ -8,6 +8,9 @@ use super::PluginError;
 /// Most problems that are told at once.
 const MAX_PROBLEMS: usize = 20;
 
+/// Longest message of one problem, in bytes. A message quotes the parameter, which may be as long as all of them together.
+const MAX_MESSAGE: usize = 1024;
+
 /// One thing that is wrong with the parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamProblem {
@@ -71,12 +74,19 @@ fn is_missing(error: &jsonschema::ValidationError<'_>) -> bool {
 }
 
 fn problem(error: &jsonschema::ValidationError<'_>) -> ParamProblem {
-    ParamProblem { pointer: error.instance_path().to_string(), message: error.to_string() }
+    ParamProblem { pointer: error.instance_path().to_string(), message: message(error) }
+}
+
+/// The rule and what stands there, or the rule alone where that is too long.
+fn message(error: &jsonschema::ValidationError<'_>) -> String {
+    let whole = error.to_string();
+    let told = if whole.len() > MAX_MESSAGE { error.masked().to_string() } else { whole };
+    crate::domain::cut_bytes(&told, MAX_MESSAGE).to_owned()
 }
 
 fn describe(error: &jsonschema::ValidationError<'_>) -> String {
     let pointer = error.instance_path().to_string();
-    if pointer.is_empty() { error.to_string() } else { format!("{pointer}: {error}") }
+    if pointer.is_empty() { message(error) } else { format!("{pointer}: {}", message(error)) }
 }
 
 #[cfg(test)]
@@ -122,6 +132,17 @@ mod tests {
         assert!(of("/limit").contains("500") && of("/limit").contains("100"), "{problems:?}");
         assert!(of("/target").contains("string"), "{problems:?}");
         assert!(of("").contains("colour"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_problem_does_not_repeat_a_long_parameter() {
+        let params = Params::new(&schema(), Map::new()).unwrap();
+        let long = object(json!({"target": "main", "limit": "x".repeat(5000)}));
+        let ParamsError::Mismatch(problems) = params.merge(long, 10_000).unwrap_err() else {
+            panic!("expected a mismatch")
+        };
+        assert_eq!(problems[0].pointer, "/limit");
+        assert!(problems[0].message.contains("integer") && problems[0].message.len() < 200, "{problems:?}");
     }
 
     #[test]
