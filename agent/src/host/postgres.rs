@@ -33,10 +33,10 @@ impl wit::Host for RunState {
         filter: wit::SessionFilter,
     ) -> wasmtime::Result<Result<Vec<wit::Session>, Error>> {
         let arguments = Arguments::none()
-            .plain("state", filter.state.clone())
+            .optional_text("state", filter.state.as_deref())
             .plain("min-query-age", filter.min_query_age)
             .plain("min-state-age", filter.min_state_age)
-            .plain("user", filter.user.clone());
+            .optional_text("user", filter.user.as_deref());
         let filter = SessionFilter {
             state: filter.state,
             min_query_age: filter.min_query_age,

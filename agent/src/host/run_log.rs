@@ -69,7 +69,7 @@ impl RunLog {
     pub fn write(&self, level: LogLevel, source: LogSource, message: &str, fields: Vec<Label>) -> Result<(), Stop> {
         let mut inner = self.lock();
         let message = crate::domain::cut_bytes(message, MAX_MESSAGE);
-        let bytes = message.len() + fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>();
+        let bytes = message.len() + fields.iter().map(field_bytes).sum::<usize>();
         if source == LogSource::Stderr && !message.trim().is_empty() {
             inner.overhear(message);
         }
@@ -101,6 +101,11 @@ impl RunLog {
         // Nothing is left half done when a writer panics, so the lines are still good.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a field takes up. A message can have thousands of empty ones, which take up memory all the same.
+fn field_bytes(field: &Label) -> usize {
+    size_of::<Label>() + field.name.len() + field.value.len()
 }
 
 #[cfg(test)]
@@ -140,6 +145,15 @@ mod tests {
         let field = Label { name: "n".repeat(10), value: "v".repeat(10) };
         log.write(LogLevel::Info, LogSource::Plugin, "m", vec![field]).unwrap();
         assert_eq!(log.take(), (vec![], 1));
+    }
+
+    #[test]
+    fn empty_fields_fill_the_log_as_well() {
+        let log = log(1_000, 10_000);
+        let empty = || vec![Label { name: String::new(), value: String::new() }; 100];
+        let written = (0..).take_while(|_| log.write(LogLevel::Info, LogSource::Plugin, "", empty()).is_ok()).count();
+        assert!(written < 30, "{written}");
+        assert!(log.take().0.len() <= 2);
     }
 
     #[test]

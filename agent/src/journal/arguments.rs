@@ -15,7 +15,7 @@ impl Arguments {
         Self::default()
     }
 
-    /// Keep a number, a flag or an option of one.
+    /// Keep a number, a flag or an option of one; texts are for [`Arguments::text`], which cuts them.
     pub fn plain(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
@@ -25,6 +25,14 @@ impl Arguments {
     pub fn text(mut self, name: &str, text: &str) -> Self {
         self.0.insert(name.to_owned(), Value::String(cut(text, MAX_TEXT)));
         self
+    }
+
+    /// Keep a text that may be absent, cut like any other.
+    pub fn optional_text(self, name: &str, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.text(name, text),
+            None => self.plain(name, Value::Null),
+        }
     }
 
     /// Keep only how many values there were.
@@ -54,10 +62,14 @@ mod tests {
     #[test]
     fn arguments_keep_what_was_shown_and_count_what_was_hidden() {
         let long = "é".repeat(600);
-        let json = Arguments::none().plain("limit", 10).text("sql", &long).hidden("params", 2).into_json();
-        let value: Value = serde_json::from_str(&json).unwrap();
+        let arguments = Arguments::none().plain("limit", 10).text("sql", &long).hidden("params", 2);
+        let arguments = arguments.optional_text("user", Some(&long)).optional_text("state", None);
+        let value: Value = serde_json::from_str(&arguments.into_json()).unwrap();
         assert_eq!(value["limit"], 10);
         assert_eq!(value["params"], "[2 redacted]");
-        assert_eq!(value["sql"].as_str().unwrap().chars().count(), 501);
+        for text in ["sql", "user"] {
+            assert_eq!(value[text].as_str().unwrap().chars().count(), 501);
+        }
+        assert!(value["state"].is_null());
     }
 }
