@@ -137,7 +137,7 @@ impl Journal {
             self.close(opening, Decision::Permitted, CallError::TimedOut("the run reached its deadline".to_owned()));
             return Err(Stop::Deadline);
         };
-        Ok(self.settle(opening, answered))
+        self.settle(opening, answered)
     }
 
     fn open<O: Op>(&self, target: &str, arguments: Arguments) -> Opening {
@@ -152,7 +152,11 @@ impl Journal {
     }
 
     /// Count and record what the client answered. An answer that no longer fits into the run's budget is withheld.
-    fn settle<T: Serialize>(&mut self, opening: Opening, answered: Result<T, CallError>) -> Result<T, CallError> {
+    fn settle<T: Serialize>(
+        &mut self,
+        opening: Opening,
+        answered: Result<T, CallError>,
+    ) -> Result<Result<T, CallError>, Stop> {
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => {
@@ -160,18 +164,19 @@ impl Journal {
                     CallError::Denied(denial) => Decision::Denied(denial.reason),
                     _ => Decision::Permitted,
                 };
-                return Err(self.close(opening, decision, error));
+                return Ok(Err(self.close(opening, decision, error)));
             }
         };
         let (bytes, digest) = measure(&answer);
         if let Err(spent) = self.budget.take_answer(bytes) {
-            return Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message)));
+            let error = self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message));
+            return if spent.told_before { Err(Stop::Calls) } else { Ok(Err(error)) };
         }
         let mut record = self.record(opening, Decision::Permitted);
         record.answer_bytes = bytes;
         record.answer_digest = Some(digest);
         self.records.push(record);
-        Ok(answer)
+        Ok(Ok(answer))
     }
 
     /// Record a call that failed, and give its error back.
@@ -314,6 +319,13 @@ mod tests {
         assert!(matches!(ask(&mut journal, "0123456789").await, Ok(Ok(_))));
         assert!(matches!(ask(&mut journal, "0123456789").await, Ok(Err(CallError::Exhausted(_)))));
         assert_eq!(journal.answer_bytes(), 12);
+        let mut told = 1;
+        while let Ok(answer) = ask(&mut journal, "0123456789").await {
+            assert!(matches!(answer, Err(CallError::Exhausted(_))));
+            told += 1;
+        }
+        assert!(told <= 16, "{told}");
+        assert_eq!(journal.take_records().len(), 1 + told + 1);
     }
 
     #[tokio::test(start_paused = true)]
