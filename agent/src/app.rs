@@ -8,6 +8,7 @@ mod doctor;
 mod memory;
 mod targets;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             "auth.tokens is empty, so nobody could ask anything; `paramedic doctor` tells how to make a token"
         );
     }
+    // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
+    let told_to_end = told_to_end()?;
     let agent = Agent::build(&config)?;
     let listener = TcpListener::bind(config.server.listen)
         .await
@@ -55,9 +58,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
-    agent.catalog.load_all().await;
-    agent.loaded.send_replace(true);
-    told_to_end().await?;
+    let loading = async {
+        agent.catalog.load_all().await;
+        agent.loaded.send_replace(true);
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        // Compiling large plugins takes minutes: whoever tells the agent to end does not wait for that.
+        () = told_to_end => {}
+        never = loading => match never {},
+    }
 
     let unfinished = agent.runner.drain(PATIENCE).await;
     if unfinished > 0 {
@@ -154,23 +164,30 @@ fn retention(config: &Config) -> RetentionPolicy {
 async fn keep_house(store: Arc<dyn Store>, policy: RetentionPolicy, mut stopping: watch::Receiver<bool>) {
     let mut period = tokio::time::interval(RETENTION_PERIOD);
     loop {
-        tokio::select! {
+        let retain = async {
+            period.tick().await;
+            store.retain(policy).await
+        };
+        // It goes in small steps and can be left between two of them.
+        let removed = tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
-            _ = period.tick() => {}
-        }
-        match store.retain(policy).await {
+            removed = retain => removed,
+        };
+        match removed {
             Ok(removed) => tracing::debug!(?removed, "removed runs beyond the retention"),
             Err(error) => tracing::warn!(%error, "runs beyond the retention are not removed"),
         }
     }
 }
 
-async fn told_to_end() -> anyhow::Result<()> {
+/// Listens from the call on; the answer is ready once somebody told the agent to end.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("told to end; runs under way may finish");
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end; runs under way may finish");
+    })
 }

@@ -25,8 +25,11 @@ fn serve(arguments: &cli::Serve) -> anyhow::Result<ExitCode> {
     };
     telemetry::install(format, &arguments.log)?;
     let config = Config::load(&arguments.config)?;
-    runtime()?.block_on(app::serve(config))?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = runtime()?;
+    let served = runtime.block_on(app::serve(config));
+    // All is recorded by now. A component that is still being compiled on a thread of its own is not waited for.
+    runtime.shutdown_background();
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 fn doctor(arguments: &cli::Doctor) -> anyhow::Result<ExitCode> {
