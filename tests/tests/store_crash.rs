@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use paramedic::clock::{Clock, SystemClock};
 use paramedic::domain::{
-    Actor, CallRecord, Decision, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine, Mode, Outcome, Run,
-    RunId, Status, Trigger, Usage,
+    Actor, CallRecord, Decision, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine, LogSource, Mode,
+    Outcome, Run, RunId, Status, Trigger, Usage,
 };
 use paramedic::store::{Finish, Page, RunFilter, SqliteStore, Store, StoreError, StoreOptions};
 use rand::RngExt;
@@ -99,7 +99,7 @@ fn concluded(run: &Run) -> Run {
     let line = |n: u32| LogLine {
         time: run.started,
         level: LogLevel::Info,
-        source: "plugin",
+        source: LogSource::Plugin,
         message: format!("line {n}"),
         fields: vec![Label { name: "n".to_owned(), value: n.to_string() }],
     };
