@@ -6,32 +6,23 @@ use super::bindings::paramedic::plugin::types::{Error, Label};
 use super::support::duration;
 use super::targets::client;
 use crate::clients::http::{Header, Request, Response};
+use crate::domain::CallError;
 use crate::journal::Arguments;
 use crate::policy::op;
 
 impl wit::Host for RunState {
     async fn get(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
-        self.enter()?;
-        let arguments = arguments(&request);
-        let (target, request) = match decode(request) {
-            Ok(decoded) => decoded,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (target, arguments) = (request.target.clone(), arguments(&request));
         self.read::<op::HttpGet, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
-            client(&targets.http, &permit)?.get(&permit, &limits, request).await
+            client(&targets.http, &permit)?.get(&permit, &limits, decode(request)?).await
         })
         .await
     }
 
     async fn head(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
-        self.enter()?;
-        let arguments = arguments(&request);
-        let (target, request) = match decode(request) {
-            Ok(decoded) => decoded,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (target, arguments) = (request.target.clone(), arguments(&request));
         self.read::<op::HttpHead, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
-            client(&targets.http, &permit)?.head(&permit, &limits, request).await
+            client(&targets.http, &permit)?.head(&permit, &limits, decode(request)?).await
         })
         .await
     }
@@ -45,10 +36,11 @@ fn arguments(request: &wit::Request) -> Arguments {
     if query.is_empty() { arguments } else { arguments.hidden("query", query.split('&').count()) }
 }
 
-fn decode(request: wit::Request) -> Result<(String, Request), Error> {
+/// Inside the call, so that a request that makes no sense is counted and recorded as well.
+fn decode(request: wit::Request) -> Result<Request, CallError> {
     let timeout = request.timeout.map(|seconds| duration("timeout", seconds)).transpose()?;
     let headers = request.headers.into_iter().map(|label| Header { name: label.name, value: label.value }).collect();
-    Ok((request.target, Request { path: request.path, headers, timeout }))
+    Ok(Request { path: request.path, headers, timeout })
 }
 
 fn response(response: Response) -> wit::Response {

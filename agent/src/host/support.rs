@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::bindings::paramedic::plugin::{clock, config, log, state, types};
 use super::{PluginContext, RunState};
-use crate::domain::{Label, LogLevel, LogSource, PluginName};
+use crate::domain::{CallError, Label, LogLevel, LogSource, PluginName};
 use crate::journal::Stop;
 
 /// Longest key of the `state` interface, in bytes.
@@ -209,7 +209,7 @@ impl clock::Host for RunState {
         self.enter()?;
         let pause = match duration("duration", seconds) {
             Ok(pause) => pause,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         match Instant::now().checked_add(pause) {
             Some(end) if end < self.journal.deadline() => {
@@ -230,9 +230,9 @@ impl clock::Host for RunState {
 }
 
 /// A length of time that a guest gave. Negative and non-finite ones are `invalid`, as are those no clock can hold.
-pub(super) fn duration(name: &str, seconds: f64) -> Result<Duration, types::Error> {
+pub(super) fn duration(name: &str, seconds: f64) -> Result<Duration, CallError> {
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| types::Error::Invalid(format!("{name} is {seconds}; expected seconds, finite and not negative")))
+        .map_err(|_| CallError::Invalid(format!("{name} is {seconds}; expected seconds, finite and not negative")))
 }
 
 fn check_key(key: &str) -> Result<(), types::Error> {
