@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::outcome::{clean, labels};
-use crate::domain::{CapabilityRequest, Kind, Metadata, Risk};
+use crate::domain::{CapabilityRequest, Kind, Metadata, Risk, cut_bytes};
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
+use crate::host::bindings::paramedic::plugin::types;
 
-/// Longest description and schema together, in bytes.
+/// Longest texts of a description together, the schema included, in bytes.
 const MAX_TEXT: usize = 128 << 10;
 
 /// Most capabilities that a plugin can ask for.
@@ -14,8 +15,8 @@ const MAX_CAPABILITIES: usize = 100;
 
 /// Decode and check an answer of `describe`. The problem is one sentence for the author.
 pub(super) fn decode(metadata: wit::Metadata) -> Result<Metadata, String> {
-    if metadata.description.len() + metadata.params_schema.len() + metadata.title.len() > MAX_TEXT {
-        return Err(format!("title, description and schema have more than {MAX_TEXT} bytes together"));
+    if text_bytes(&metadata) > MAX_TEXT {
+        return Err(format!("its texts and its schema have more than {MAX_TEXT} bytes together"));
     }
     if metadata.capabilities.len() > MAX_CAPABILITIES {
         return Err(format!("it asks for more than {MAX_CAPABILITIES} capabilities"));
@@ -29,7 +30,7 @@ pub(super) fn decode(metadata: wit::Metadata) -> Result<Metadata, String> {
         version: metadata
             .version
             .parse()
-            .map_err(|_| format!("its version `{}` is no semantic version", clean(&metadata.version)))?,
+            .map_err(|_| format!("its version `{}` is no semantic version", clean(cut_bytes(&metadata.version, 80))))?,
         kind: kind(metadata.kind),
         title: clean(&metadata.title),
         description: clean(&metadata.description),
@@ -41,6 +42,16 @@ pub(super) fn decode(metadata: wit::Metadata) -> Result<Metadata, String> {
         idempotent: metadata.idempotent,
         labels: labels(metadata.labels)?,
     })
+}
+
+fn text_bytes(metadata: &wit::Metadata) -> usize {
+    let of_request =
+        |request: &wit::CapabilityRequest| request.operation.len() + request.target.len() + request.reason.len();
+    let of_label = |label: &types::Label| label.name.len() + label.value.len();
+    let single = [&metadata.title, &metadata.description, &metadata.params_schema, &metadata.version];
+    single.into_iter().chain(&metadata.runbook).map(String::len).sum::<usize>()
+        + metadata.capabilities.iter().map(of_request).sum::<usize>()
+        + metadata.labels.iter().map(of_label).sum::<usize>()
 }
 
 const fn kind(kind: wit::Kind) -> Kind {
