@@ -22,6 +22,11 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 32 << 10;
 const MAX_HEADERS: usize = 64;
 
+/// How long a client may leave an answer unread, in milliseconds. One that asks and never reads would otherwise keep its
+/// connection for ever, and needs no token for that.
+#[cfg(target_os = "linux")]
+const UNREAD: u32 = 60_000;
+
 /// How long requests under way may take to be answered after the end began.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -66,6 +71,10 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 async fn answer(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>, _slot: OwnedSemaphorePermit) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be held back a little");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD) {
+        tracing::debug!(%error, "answers may be left unread");
     }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
