@@ -263,7 +263,7 @@ fn log_end(run: &Run) {
         Some(crate::domain::Ending::Failed(failure)) => failure.kind.as_str(),
         Some(crate::domain::Ending::Concluded(_)) | None => "",
     };
-    let denied = run.calls.iter().filter(|call| call.decision != crate::domain::Decision::Permitted).count();
+    let denied = run.calls.iter().filter(|call| matches!(call.decision, crate::domain::Decision::Denied(_))).count();
     let seconds = run.usage.duration.as_secs_f64();
     tracing::info!(status, failure, seconds, calls = run.usage.calls, denied, "run ended");
 }
