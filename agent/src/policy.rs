@@ -45,26 +45,39 @@ impl Grants {
 
     /// The line that an operator would add to allow `operation` on `target`.
     pub fn missing_line(&self, operation: Operation, target: &str) -> String {
-        let system = operation.interface().as_str();
-        let bounds = match operation {
-            Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => ", keys: [\"…\"]",
-            Operation::HttpGet | Operation::HttpHead => ", paths: [\"/…\"]",
-            Operation::PostgresInspect
-            | Operation::PostgresSessions
-            | Operation::PostgresStatements
-            | Operation::PostgresReplication
-            | Operation::PostgresQuery
-            | Operation::RedisPing
-            | Operation::RedisInfo
-            | Operation::RedisSlowLog
-            | Operation::QueueInspect
-            | Operation::QueueListFailures => "",
-        };
-        format!("plugins.{}.grants: - {{ {system}: {target}, verbs: [{}]{bounds} }}", self.plugin, operation.verb())
+        missing_line(&self.plugin, &[operation], target)
     }
 
     fn operations(&self) -> impl Iterator<Item = Operation> {
         self.lines.iter().flat_map(|line| line.operations.iter().copied())
+    }
+}
+
+/// The line that an operator would add to allow `operations`, all of one interface, to `plugin` on `target`.
+pub fn missing_line(plugin: &PluginName, operations: &[Operation], target: &str) -> String {
+    let interface = operations.first().map_or("", |operation| operation.interface().as_str());
+    let verbs: Vec<_> = operations.iter().map(|operation| operation.verb()).collect();
+    let mut bounds: Vec<_> = operations.iter().copied().filter_map(usual_bound).collect();
+    bounds.dedup();
+    let bounds: String = bounds.iter().map(|bound| format!(", {bound}")).collect();
+    format!("plugins.{plugin}.grants: - {{ {interface}: {target}, verbs: [{}]{bounds} }}", verbs.join(", "))
+}
+
+/// What a grant of the operation needs beside target and verb; the operator puts in what is wanted.
+const fn usual_bound(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => Some("keys: [\"…\"]"),
+        Operation::HttpGet | Operation::HttpHead => Some("paths: [\"/…\"]"),
+        Operation::PostgresInspect
+        | Operation::PostgresSessions
+        | Operation::PostgresStatements
+        | Operation::PostgresReplication
+        | Operation::PostgresQuery
+        | Operation::RedisPing
+        | Operation::RedisInfo
+        | Operation::RedisSlowLog
+        | Operation::QueueInspect
+        | Operation::QueueListFailures => None,
     }
 }
 
@@ -208,6 +221,18 @@ mod tests {
             }
             assert_eq!(ask(&granted, operation, "main"), Ok(()), "{operation}");
         }
+    }
+
+    #[test]
+    fn the_line_to_add_has_the_bounds_that_its_verbs_need() {
+        let line = |operations: &[Operation]| missing_line(&"probe".parse().unwrap(), operations, "main");
+        let redis = [Operation::RedisInfo, Operation::RedisScan, Operation::RedisUsage];
+        let expected = "plugins.probe.grants: - { redis: main, verbs: [info, scan, usage], keys: [\"…\"] }";
+        assert_eq!(line(&redis), expected);
+        let expected = "plugins.probe.grants: - { http: main, verbs: [get], paths: [\"/…\"] }";
+        assert_eq!(line(&[Operation::HttpGet]), expected);
+        let expected = "plugins.probe.grants: - { queue: main, verbs: [inspect] }";
+        assert_eq!(line(&[Operation::QueueInspect]), expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use crate::domain::{Interface, Operation, PluginName};
-use crate::policy::Grants;
+use crate::policy::{self, Grants};
 
 /// The package and version that this host offers.
 const PACKAGE: &str = "paramedic:plugin/";
@@ -129,9 +129,9 @@ fn functions_of(types: TypesRef<'_>, import: &str) -> Option<BTreeSet<String>> {
 /// The line that grants `functions` of `interface`; the operator puts in the name of the target.
 fn missing_line(plugin: &PluginName, interface: Interface, functions: &BTreeSet<String>) -> String {
     let of_interface =
-        |operation: &&Operation| operation.interface() == interface && functions.contains(operation.verb());
-    let verbs: Vec<_> = Operation::ALL.iter().filter(of_interface).map(|operation| operation.verb()).collect();
-    format!("plugins.{plugin}.grants: - {{ {interface}: <target>, verbs: [{}] }}", verbs.join(", "))
+        |operation: &Operation| operation.interface() == interface && functions.contains(operation.verb());
+    let operations: Vec<_> = Operation::ALL.iter().copied().filter(of_interface).collect();
+    policy::missing_line(plugin, &operations, "<target>")
 }
 
 fn list(names: &BTreeSet<String>) -> String {
