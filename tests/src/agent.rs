@@ -44,9 +44,15 @@ impl Home {
 impl Agent {
     /// Starts the agent with this configuration, whose `server.listen` must be `address`, and waits until it is ready.
     pub fn start(home: Home, configuration: &str, address: &str) -> anyhow::Result<Self> {
+        Self::start_with(home, configuration, address, &[])
+    }
+
+    /// The same with further arguments, such as `["--log", "debug"]`.
+    pub fn start_with(home: Home, configuration: &str, address: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         home.write("paramedic.yaml", configuration)?;
-        let file = home.path().join("paramedic.yaml");
-        let command = [program()?, "serve".into(), "--config".into(), file].map(|word| word.display().to_string());
+        let (program, file) = (program()?.display().to_string(), home.path().join("paramedic.yaml"));
+        let words = [&program, "serve", "--config", &file.display().to_string()];
+        let command: Vec<String> = words.iter().chain(arguments).map(|word| (*word).to_owned()).collect();
         let ready = |_: &Path| http::status(address, "/readyz").is_ok_and(|status| status == 200);
         let server = Server::start(home.0, &command, StopSignal::Terminate, ready)?;
         Ok(Agent { server, address: address.to_owned() })

@@ -5,6 +5,13 @@
 //! Callers ask without pause until the agent is gone, and write down what they were told. The kill comes after a random
 //! number of answers, so that it hits starts, ends and commits alike.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of tests may fail as tests do"
+)]
+
 #[path = "crash/callers.rs"]
 mod callers;
 #[path = "crash/ledger.rs"]

@@ -1,5 +1,9 @@
 //! The Postgres client against real servers.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail as tests do")]
+
+#[path = "postgres_client/attempts.rs"]
+mod attempts;
 #[path = "postgres_client/common.rs"]
 mod common;
 #[path = "postgres_client/escapes.rs"]
