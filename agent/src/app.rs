@@ -131,8 +131,7 @@ impl Agent {
 
 fn engine_settings(config: &Config) -> Settings {
     Settings {
-        // Describing a plugin takes an instance too.
-        slots: u32::try_from(config.server.max_concurrent_runs).unwrap_or(u32::MAX).saturating_add(4),
+        slots: u32::try_from(config.server.max_concurrent_runs).unwrap_or(u32::MAX),
         threads: config.engine.guest_threads,
         cache: Some(config.engine.cache.clone()),
         allocation: Allocation::Pooled,

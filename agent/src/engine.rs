@@ -41,6 +41,10 @@ const WASM_STACK: usize = 512 << 10;
 /// Native stack of a guest's fiber: the wasm stack and room for host functions.
 const FIBER_STACK: usize = WASM_STACK + (1 << 20);
 
+/// Plugins that describe themselves at the same time. They have slots of their own, so that loading many plugins takes none
+/// from runs.
+const DESCRIBERS: u32 = 4;
+
 /// Memory of a slot that is kept between runs where the kernel can tell which pages were dirtied; covers what a usual
 /// guest dirties, so that most runs change no page tables.
 const KEPT_WITH_SCAN: usize = 1 << 20;
@@ -95,6 +99,7 @@ pub struct Engine {
     artefacts: Option<Arc<Artefacts>>,
     compiler: Semaphore,
     slots: Arc<Semaphore>,
+    describers: Arc<Semaphore>,
     lane: Lane,
     ticker: Arc<Ticker>,
     guests: Option<tokio::runtime::Runtime>,
@@ -119,6 +124,7 @@ impl Engine {
             artefacts,
             compiler: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(settings.slots as usize)),
+            describers: Arc::new(Semaphore::new(DESCRIBERS as usize)),
             lane: Lane::new(threads),
             ticker: Arc::new(Ticker::start(&wasmtime).map_err(EngineError::Threads)?),
             guests: Some(guests),
@@ -143,7 +149,7 @@ impl Drop for Engine {
 
 fn wasmtime_engine(settings: &Settings) -> Result<wasmtime::Engine, EngineError> {
     if settings.allocation == Allocation::Pooled {
-        match wasmtime::Engine::new(&config(pool(settings.slots))) {
+        match wasmtime::Engine::new(&config(pool(settings.slots.saturating_add(DESCRIBERS)))) {
             Ok(engine) => return Ok(engine),
             // `ulimit -v` is the usual reason: the pool reserves address space, though little memory.
             Err(error) => {

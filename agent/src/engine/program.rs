@@ -174,7 +174,7 @@ impl Engine {
     ) -> Result<Metadata, LoadError> {
         let limits = Limits { deadline: DESCRIBE_DEADLINE, ..*limits };
         let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
-        let slot = self.slots.clone().acquire_owned().await;
+        let slot = self.describers.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
         let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
         let pre = program.pre.clone();
