@@ -274,11 +274,11 @@ async fn record_end(store: &dyn Store, run: &Run) -> bool {
     loop {
         match (store.finish_run(run.clone()).await, pauses.next()) {
             (Ok(_), _) => return true,
-            (Err(error), Some(pause)) => {
+            (Err(error), Some(pause)) if error.may_pass() => {
                 tracing::warn!(%error, "the end of a run is not recorded yet");
                 tokio::time::sleep(*pause).await;
             }
-            (Err(error), None) => {
+            (Err(error), _) => {
                 tracing::error!(%error, "the end of a run is lost; it will be shown as interrupted");
                 return false;
             }

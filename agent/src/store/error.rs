@@ -100,6 +100,26 @@ impl StoreError {
         Self::Corrupt { place: place.into(), source: source.into() }
     }
 
+    /// True when the same request may succeed later: there is room again, or the disk answers.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy | Self::Full(_) | Self::Io(_) => true,
+            Self::Path { .. }
+            | Self::Corrupt { .. }
+            | Self::TooNew { .. }
+            | Self::Foreign { .. }
+            | Self::Locked { .. }
+            | Self::DuplicateRun(_)
+            | Self::UnknownRun(_)
+            | Self::Invalid(_)
+            | Self::InvalidPage(_)
+            | Self::Conflict { .. }
+            | Self::StateFull(_)
+            | Self::Closed
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// True when it is the file, the disk or the database that fails, not the single request.
     pub(super) const fn is_storage(&self) -> bool {
         match self {
