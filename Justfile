@@ -38,6 +38,11 @@ demo *args: plugins _bullmq
     cargo build --locked
     cargo run --locked --quiet --package paramedic-tests --bin demo -- {{ args }}
 
+# Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`.
+bench *groups: guests
+    cargo build --locked --release --package paramedic --package paramedic-bench
+    "{{ target }}/release/bench" {{ groups }}
+
 # What has to pass before a change is taken, in this order.
 ci: lint _advisories test doc (demo "--once")
 

@@ -128,6 +128,12 @@ impl Postgres {
         self.superuser.sql("postgres", statements)
     }
 
+    /// The server's own `psql`, without a distribution's wrapper around it.
+    #[must_use]
+    pub fn psql(&self) -> &Path {
+        &self.superuser.psql
+    }
+
     /// Everything the server logged so far.
     pub fn log(&self) -> anyhow::Result<String> {
         self.server.log().context("cannot read the log of Postgres")

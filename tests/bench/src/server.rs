@@ -1,0 +1,139 @@
+//! The agent's API in this process, with an endpoint beside it that answers the same to everybody.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use paramedic::api::{self, Parts, Token};
+use paramedic::catalog::Catalog;
+use paramedic::clock::SystemClock;
+use paramedic::domain::{Digest, PluginName, Run, RunId};
+use paramedic::runner::Runner;
+use paramedic::store::{
+    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError,
+};
+use paramedic::telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::Bench;
+use crate::load::Question;
+use crate::plugins::SLOTS;
+
+const TOKEN: &str = "what is measured has to know who asks";
+
+/// What the constant endpoint answers.
+const CONSTANT: &str = r#"{"status":"ok","summary":"always the same"}"#;
+
+/// A running API. It ends when this is dropped.
+pub struct Server {
+    address: SocketAddr,
+    _stop: watch::Sender<bool>,
+    _loaded: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Serve the plugins of `catalog`, with their runs recorded in `store`, on the agent's threads.
+    pub fn start(bench: &Bench, catalog: Arc<Catalog>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::default()));
+        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), SLOTS as usize);
+        let (loaded, is_loaded) = watch::channel(true);
+        let parts = Parts {
+            runner: Arc::new(runner),
+            catalog,
+            store,
+            metrics,
+            clock,
+            loaded: is_loaded,
+            tokens: vec![Token { name: "bench".to_owned(), digest: Digest::of(TOKEN.as_bytes()) }],
+            max_body_bytes: 1 << 20,
+        };
+        let constant = get(async || ([(CONTENT_TYPE, "application/json")], CONSTANT));
+        let router = Router::new().route("/constant", constant).merge(api::router(parts));
+        let (stop, stopping) = watch::channel(false);
+        let listener = bench.agent.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no free port")?;
+        let address = listener.local_addr()?;
+        bench.agent.spawn(api::serve(listener, router, stopping));
+        Ok(Self { address, _stop: stop, _loaded: loaded })
+    }
+
+    /// A run of `noop`, with authentication, grant and schema.
+    pub fn noop(&self) -> Question {
+        Question::run(self.address, "noop", TOKEN, crate::runs::NOTHING)
+    }
+
+    /// The endpoint that does nothing.
+    pub fn constant(&self) -> Question {
+        Question::get(self.address, "/constant", "always the same")
+    }
+}
+
+/// A store that keeps nothing, to see what records cost.
+pub struct NoStore;
+
+#[async_trait]
+impl Store for NoStore {
+    async fn start_run(&self, _: Run) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn finish_run(&self, _: Run) -> Result<Finish, StoreError> {
+        Ok(Finish::Recorded)
+    }
+
+    async fn run(&self, _: RunId) -> Result<Option<Run>, StoreError> {
+        Ok(None)
+    }
+
+    async fn runs(&self, _: RunFilter, _: Page) -> Result<RunPage, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn state_get(&self, _: &PluginName, _: &str) -> Result<Option<StateEntry>, StoreError> {
+        Ok(None)
+    }
+
+    async fn state_put(&self, _: &PluginName, _: &str, _: String, _: Option<Duration>) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn state_swap(
+        &self,
+        _: &PluginName,
+        _: &str,
+        _: String,
+        _: u64,
+        _: Option<Duration>,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn state_remove(&self, _: &PluginName, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn state_keys(&self, _: &PluginName, _: &str) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn retain(&self, _: RetentionPolicy) -> Result<Removed, StoreError> {
+        Ok(Removed::default())
+    }
+
+    async fn health(&self) -> Health {
+        Health { problem: None, queued: 0, queue_capacity: 0, file_bytes: 0, wal_bytes: 0, commits: 0, records: 0 }
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

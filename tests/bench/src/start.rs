@@ -1,0 +1,182 @@
+//! Measures 9 to 11: twenty plugins, from the start to ten thousand runs.
+//!
+//! How much compiled components on disk save is measured in this process; how long the agent takes until it is ready, and what
+//! memory it holds, on the real program.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use paramedic::catalog::Entry;
+use paramedic::domain::Digest;
+use paramedic::engine::{Allocation, Settings};
+use paramedic::host::Targets;
+use paramedic_tests::{agent, http, ports, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::load::Question;
+use crate::report::{Report, Row, Unit};
+use crate::runs::NOTHING;
+use crate::samples::{Samples, millis};
+use crate::{Bench, plugins};
+
+const PLUGINS: usize = 20;
+const TOKEN: &str = "what is measured has to know who asks";
+
+/// Starts with everything compiled before, for each start that compiles.
+const WARM_STARTS: usize = 6;
+const COLD_STARTS: usize = 2;
+
+/// Starts of the real program.
+const PROGRAM_STARTS: usize = 8;
+
+/// Runs after which its memory is looked at.
+const FIRST_RUNS: u32 = 1_000;
+const ALL_RUNS: u32 = 10_000;
+
+/// Measure and report.
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let files = write_plugins(&bench.scratch.path().join("plugins"))?;
+    load(bench, &files, report)?;
+    let home = bench.scratch.path().join("agent");
+    fs::create_dir(&home)?;
+    let address = format!("127.0.0.1:{}", ports::free()?).parse()?;
+    fs::write(home.join("paramedic.yaml"), configuration(address, &files))?;
+    drop(Program::start(&home, address)?);
+    start(&home, address, report)?;
+    memory(bench, &home, address, report)
+}
+
+fn write_plugins(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    fs::create_dir(folder)?;
+    let noop = fs::read(paramedic_tests::components::guest("noop")?)?;
+    let write = |(name, bytes): (String, Vec<u8>)| {
+        let file = folder.join(format!("{name}.wasm"));
+        fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok((name, file))
+    };
+    plugins::variants(&noop, PLUGINS)?.into_iter().map(write).collect()
+}
+
+/// Engine and plugins alone.
+fn load(bench: &Bench, files: &[(String, PathBuf)], report: &mut Report) -> anyhow::Result<()> {
+    let uncached = plugins::settings(Allocation::Pooled);
+    let cached = Settings { cache: Some(bench.scratch.path().join("cache")), ..uncached.clone() };
+    load_once(bench, files, &cached)?;
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for _ in 0..COLD_STARTS {
+        cold.push(load_once(bench, files, &uncached)?);
+        for _ in 0..WARM_STARTS {
+            warm.push(load_once(bench, files, &cached)?);
+        }
+    }
+    let (cold, warm) = (Samples::of(cold)?, Samples::of(warm)?);
+    let row =
+        Row::ratio(9, "start with 20 compiled plugins over compiling", Unit::Millis, (cold.median(), warm.median()));
+    report.add(row.as_share().at_most(0.01).raw(json!({ "cold ms": cold.values(), "warm ms": warm.values() })));
+    Ok(())
+}
+
+fn load_once(bench: &Bench, files: &[(String, PathBuf)], settings: &Settings) -> anyhow::Result<f64> {
+    let entry = |(name, file): &(String, PathBuf)| plugins::entry(name, file.clone(), Vec::new());
+    let entries = files.iter().map(entry).collect::<anyhow::Result<Vec<Entry>>>()?;
+    let io = bench.agent.handle().clone();
+    let began = Instant::now();
+    let catalog = bench.agent.block_on(plugins::catalog(settings, io, Targets::default(), entries))?;
+    let took = millis(began.elapsed());
+    drop(catalog);
+    Ok(took)
+}
+
+fn configuration(address: SocketAddr, files: &[(String, PathBuf)]) -> String {
+    let token = Digest::of(TOKEN.as_bytes()).hex();
+    let head = format!(
+        "server: {{ listen: {address} }}\nauth: {{ tokens: [ {{ name: bench, sha256: {token} }} ] }}\nplugins:\n"
+    );
+    let plugin = |(name, file): &(String, PathBuf)| format!("  {name}: {{ source: {{ file: {} }} }}\n", file.display());
+    files.iter().map(plugin).fold(head, |text, line| text + &line)
+}
+
+/// The real program, from its start to the first time that it says it is ready.
+fn start(home: &Path, address: SocketAddr, report: &mut Report) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..PROGRAM_STARTS {
+        let began = Instant::now();
+        let program = Program::start(home, address)?;
+        times.push(millis(began.elapsed()));
+        drop(program);
+    }
+    let times = Samples::of(times)?;
+    let row = Row::absolute(9, "the program ready with 20 compiled plugins", Unit::Millis, times.median());
+    report.add(row.at_most(30.0).raw(json!({ "ms": times.values() })));
+    Ok(())
+}
+
+/// What the real program holds when it has nothing to do, and after many runs.
+fn memory(bench: &Bench, home: &Path, address: SocketAddr, report: &mut Report) -> anyhow::Result<()> {
+    let program = Program::start(home, address)?;
+    let idle = program.resident_mebibytes()?;
+    let row = Row::absolute(10, "memory with 20 plugins, idle", Unit::Mebibytes, idle);
+    report.add(row.at_most(40.0));
+
+    let question = Question::run(address, "n007", TOKEN, NOTHING);
+    question.times(&bench.generator, FIRST_RUNS)?;
+    let early = program.resident_mebibytes()?;
+    question.times(&bench.generator, ALL_RUNS - FIRST_RUNS)?;
+    let late = program.resident_mebibytes()?;
+    let row = Row::absolute(11, "memory gained from run 1,000 to 10,000, c=1", Unit::Mebibytes, late - early);
+    report.add(row.at_most(1.0).raw(json!({ "idle": idle, "after 1,000": early, "after 10,000": late })));
+    Ok(())
+}
+
+/// The agent as a process of its own, which ends when this is dropped.
+struct Program(Child);
+
+impl Program {
+    /// Start it and wait until it is ready.
+    fn start(home: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+        let log = File::create(home.join("log"))?;
+        let mut command = Command::new(agent::program()?);
+        command.args(["serve", "--config"]).arg(home.join("paramedic.yaml")).current_dir(home);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut program = Self(command.spawn().context("cannot start the agent")?);
+        let patience = Instant::now() + wait::PATIENCE;
+        while !http::status(&address.to_string(), "/readyz").is_ok_and(|status| status == 200) {
+            if let Some(status) = program.0.try_wait()? {
+                bail!("the agent ended with {status}:\n{}", fs::read_to_string(home.join("log"))?);
+            }
+            ensure!(Instant::now() < patience, "the agent is not ready:\n{}", fs::read_to_string(home.join("log"))?);
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(program)
+    }
+
+    /// Physical memory that it holds.
+    fn resident_mebibytes(&self) -> anyhow::Result<f64> {
+        let path = format!("/proc/{}/status", self.0.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process without memory")?;
+        let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().context("a strange VmRSS")?;
+        Ok(kibibytes / 1024.0)
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("a process without a number")?;
+        kill_process(id, Signal::TERM)?;
+        let status = self.0.wait()?;
+        ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("bench: {error:#}");
+        }
+    }
+}
