@@ -20,7 +20,6 @@ lint: && _deny
 
 # Runs every test, those against real services too.
 test *args: plugins guests _bullmq
-    cargo build --locked
     cargo test --locked {{ native }} --no-fail-fast {{ args }}
 
 # Builds the guest programs of the tests into target/guests.
@@ -35,8 +34,8 @@ doc *args:
 
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
-    cargo build --locked
-    cargo run --locked --quiet --package paramedic-tests --bin demo -- {{ args }}
+    cargo build --locked {{ native }}
+    "{{ target }}/debug/demo" {{ args }}
 
 # Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`.
 bench *groups: guests
