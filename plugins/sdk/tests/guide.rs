@@ -33,7 +33,9 @@ fn the_code_in_the_guide_is_the_code_that_is_tested() {
 #[test]
 fn cargo_understands_the_manifest_in_the_guide() {
     let shown = blocks(&guide(), "toml");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg-outbox");
+    // Outside of this workspace, as the guide has it.
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("pg-outbox");
     fs::create_dir_all(folder.join("src")).unwrap();
     fs::write(folder.join("src/lib.rs"), "").unwrap();
     fs::write(folder.join("Cargo.toml"), &shown[0]).unwrap();

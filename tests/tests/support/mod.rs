@@ -101,6 +101,11 @@ impl Stage {
         wait::until_async(&what, async || Ok((self.engine.free_slots() == free).then_some(()))).await.unwrap();
     }
 
+    /// Wait until `condition` holds.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn(&Self) -> bool) {
+        wait::until_async(what, async || Ok(condition(self).await.then_some(()))).await.unwrap();
+    }
+
     /// Runs that hold a slot.
     pub fn running(&self) -> usize {
         self.slots - self.engine.free_slots()
