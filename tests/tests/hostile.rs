@@ -362,7 +362,12 @@ async fn a_description_that_never_ends_keeps_a_plugin_from_loading_and_nothing_e
     let noop = stage.guest("noop").await;
     let endless = Handwritten { describe: SPIN, ..Handwritten::default() };
     let endless = stage.load("endless", &endless.component(), vec![]).await.unwrap();
-    let error = stage.engine.describe(&endless.program, endless.context.clone(), &Limits::DEFAULT).await.unwrap_err().to_string();
+    let error = stage
+        .engine
+        .describe(&endless.program, endless.context.clone(), &Limits::DEFAULT)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("`describe` failed: "), "{error}");
     assert!(error.contains("deadline") || error.contains("no answer within"), "{error}");
     assert_eq!(stage.running(), 0);
