@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! bytes ─► Imports::read, judge ─► artefact on disk or one compilation at a time ─► link ─► Program
-//! Program + Invocation ─► slot ─► Store, instance, `run` on the guests' threads ─► ending, usage, log, calls
+//! Program + Invocation ─► slot ─► Store, instance, `run` ─► ending, usage, log, calls
 //! ```
 //!
-//! Guests have a runtime of their own with lower priority. An epoch ticks every millisecond: a guest that computes longer
-//! than one tick yields, and from then on shares one lane with its like, so that short runs keep the other threads.
+//! A guest begins on the thread of whoever runs it. An epoch ticks every millisecond: one that has computed for longer than
+//! that goes on in a runtime for guests with lower priority, where it shares a lane with its like and yields at every tick.
 //!
 //! Knows the host, policy, domain and the clock; never the API, scheduler, store or catalog.
 

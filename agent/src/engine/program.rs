@@ -1,8 +1,13 @@
 //! Loads a component into a [`Program`], and runs it.
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime::Store;
@@ -177,9 +182,9 @@ impl Engine {
         let slot = self.describers.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
         let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
-        let pre = program.pre.clone();
-        let described = self.on_guest_thread(describe(pre, instance)).await;
-        let described = described.unwrap_or_else(|panic| Err(panic.to_string())).map_err(LoadError::Describe)?;
+        let (pre, place) = (program.pre.clone(), instance.place.clone());
+        let described = self.see_through(&place, describe(pre, instance)).await;
+        let described = described.unwrap_or_else(|defect| Err(defect.to_string())).map_err(LoadError::Describe)?;
         metadata::decode(described).map_err(LoadError::Description)
     }
 
@@ -193,8 +198,8 @@ impl Engine {
         let limits = invocation.limits;
         let (plugin, grants) = (invocation.plugin.clone(), invocation.grants.clone());
         let instance = self.instance(plugin, grants, &limits, Gate::Open, slot);
-        let pre = program.pre.clone();
-        match self.on_guest_thread(run(pre, instance, invocation)).await {
+        let (pre, place) = (program.pre.clone(), instance.place.clone());
+        match self.see_through(&place, run(pre, instance, invocation)).await {
             Ok(finished) => finished,
             Err(error) => {
                 tracing::error!(%error, "a run ended in a defect of the agent");
@@ -225,14 +230,41 @@ impl Engine {
         Instance { store, place, began, deadline, _ticking: self.ticker.run(), _slot: slot }
     }
 
-    async fn on_guest_thread<T: Send + 'static>(
+    /// Drive the work of a guest to its end: here for as long as the guest is quick, because changing threads costs more
+    /// than most runs, and on the guests' threads once it is slow.
+    async fn see_through<T: Send + 'static>(
         &self,
+        place: &Place,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        match &self.guests {
-            Some(guests) => (&mut AbortOnDrop(guests.spawn(work)).0).await,
-            None => Ok(work.await),
-        }
+    ) -> Result<T, Defect> {
+        let mut work = AssertUnwindSafe(work).catch_unwind().boxed();
+        let ended = poll_fn(|cx| match work.poll_unpin(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if place.is_slow() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let result = match (ended.await, &self.guests) {
+            (Some(result), _) => result,
+            (None, Some(guests)) => (&mut AbortOnDrop(guests.spawn(work)).0).await.map_err(Defect::Aborted)?,
+            (None, None) => work.await,
+        };
+        result.map_err(|panic| Defect::panicked(&*panic))
+    }
+}
+
+/// What is the agent's own fault, and ends one run.
+#[derive(Debug, thiserror::Error)]
+enum Defect {
+    #[error("it panicked: {0}")]
+    Panicked(String),
+    #[error("the threads of guests are gone")]
+    Aborted(#[source] tokio::task::JoinError),
+}
+
+impl Defect {
+    fn panicked(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        Self::Panicked(text.unwrap_or("without a message").to_owned())
     }
 }
 
