@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,9 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::{PluginName, Run, RunId};
+
+/// How often at most a store in trouble is asked whether it takes writes again.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Sizes of the store's parts. The default suits an agent.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ pub struct SqliteStore {
     pub(super) writer: Writer,
     pub(super) readers: Readers,
     interrupted: usize,
+    /// When a write was last tried to see whether it works again, in milliseconds since 1970.
+    probed: AtomicU64,
 }
 
 impl SqliteStore {
@@ -63,7 +69,7 @@ impl SqliteStore {
         let identity = file::identity(&path).map_err(at)?;
         let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
         let readers = Readers::new(path.clone(), options.readers);
-        Ok(Self { path, identity, clock, writer, readers, interrupted })
+        Ok(Self { path, identity, clock, writer, readers, interrupted, probed: AtomicU64::new(0) })
     }
 
     /// How many runs were marked as interrupted when the store was opened.
@@ -105,11 +111,20 @@ impl SqliteStore {
             Ok(_) => return Some(format!("{} was replaced by another file: restart the agent", self.path.display())),
             Err(error) => return Some(format!("{} cannot be found: {error}", self.path.display())),
         }
-        if self.writer.condition().problem().is_some() {
+        if self.writer.condition().problem().is_some() && self.may_probe() {
             // Whether it works or not, the writer takes note of it.
             let _ = self.writer.write(state::probe).await;
         }
         self.writer.condition().problem()
+    }
+
+    /// True once in a while: however often somebody asks, a store in trouble is not kept busy with the answer.
+    pub(super) fn may_probe(&self) -> bool {
+        let now = self.clock.now().as_millis();
+        let period = u64::try_from(PROBE_PERIOD.as_millis()).unwrap_or(u64::MAX);
+        // A clock that was set back is no reason to stop asking.
+        let is_due = |last: u64| last.abs_diff(now) >= period;
+        self.probed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| is_due(last).then_some(now)).is_ok()
     }
 }
 
