@@ -1,7 +1,7 @@
 //! The HTTP API: `/v1`, its description, and the probes.
 //!
 //! ```text
-//!  serve    connections, their number and their heads
+//!  serve    connections, their number, their encryption (tls) and their heads
 //!    ▼
 //!  observe  id and span of the request; a failure becomes `application/problem+json`; a panic becomes a failure
 //!    ▼
@@ -31,6 +31,7 @@ mod query;
 mod runs;
 mod serve;
 pub mod shape;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ use utoipa_axum::routes;
 pub use auth::Token;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;

@@ -16,6 +16,7 @@ mod limits;
 mod names;
 mod plugins;
 mod report;
+mod schema;
 mod sources;
 mod targets;
 mod units;
@@ -27,9 +28,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use agent::{Engine, Retain, Server, Store, Token};
+pub use agent::{Engine, Retain, Server, ServerTls, Store, Token};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
+pub use schema::schema;
 pub use sources::{Environment, environment};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
 
@@ -83,7 +85,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
     let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
     let names = Names::collect(&root);
-    let server = Server::read(&root);
+    let server = Server::read(&root, sources);
     let tokens = agent::tokens(&root);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);

@@ -228,8 +228,13 @@ impl Runner {
         let all = u32::try_from(self.total_slots).unwrap_or(u32::MAX);
         match tokio::time::timeout(patience, self.slots.acquire_many(all)).await {
             Ok(_) => 0,
-            Err(_) => self.total_slots.saturating_sub(self.slots.available_permits()),
+            Err(_) => self.under_way(),
         }
+    }
+
+    /// How many runs have not ended.
+    pub fn under_way(&self) -> usize {
+        self.total_slots.saturating_sub(self.slots.available_permits())
     }
 }
 

@@ -6,6 +6,8 @@
 mod cli;
 #[path = "api/fixture.rs"]
 mod fixture;
+#[path = "api/tls.rs"]
+mod tls;
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -1,17 +1,20 @@
 //! Asks an agent over HTTP, and puts into words why there is no answer.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use url::Host;
 
-use super::Connection;
+use super::{Connection, output};
 use crate::api::{Fault, Problem};
 use crate::config;
 
@@ -35,6 +38,10 @@ pub(super) enum AskError {
     OddToken,
     #[error("`{0}` is no address of an agent: expected something like http://127.0.0.1:7117")]
     Server(String),
+    #[error("cannot read the certificates from {}: {source}", path.display())]
+    Authorities { path: PathBuf, source: std::io::Error },
+    #[error("{} holds no certificate in PEM", path.display())]
+    NoAuthorities { path: PathBuf },
     #[error("cannot prepare the connection: {0}")]
     Tls(#[from] rustls::Error),
     #[error("cannot start: {0}")]
@@ -82,8 +89,11 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, AskError> {
         let server = server(&connection.server)?;
+        if is_overheard(&server) {
+            output::warn(&format!("the token crosses the network to {server} in the clear; use https"));
+        }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&server)?)
+            .tls_backend_preconfigured(tls(&server, connection.ca.as_deref())?)
             .connect_timeout(CONNECT_TIMEOUT)
             // The token is for this agent: not for a proxy that the environment names, not for where it points.
             .no_proxy()
@@ -155,15 +165,33 @@ fn server(text: &str) -> Result<Url, AskError> {
     url.ok_or_else(|| AskError::Server(text.to_owned()))
 }
 
-/// The system's authorities are read only where they are needed: that takes longer than everything else here.
-fn tls(server: &Url) -> Result<rustls::ClientConfig, AskError> {
+/// True where others on the way can read what is sent.
+fn is_overheard(server: &Url) -> bool {
+    let near = match server.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    server.scheme() == "http" && !near
+}
+
+/// Authorities are read only where they are needed: that takes longer than everything else here.
+fn tls(server: &Url, ca: Option<&Path>) -> Result<rustls::ClientConfig, AskError> {
     let mut roots = rustls::RootCertStore::empty();
     if server.scheme() == "https" {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let trusted = ca.map_or_else(|| Ok(rustls_native_certs::load_native_certs().certs), authorities);
+        roots.add_parsable_certificates(trusted?);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AskError> {
+    let pem = std::fs::read(path).map_err(|source| AskError::Authorities { path: path.to_owned(), source })?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    if found.is_empty() { Err(AskError::NoAuthorities { path: path.to_owned() }) } else { Ok(found) }
 }
 
 fn authorization(connection: &Connection) -> Result<HeaderValue, AskError> {

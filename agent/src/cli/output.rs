@@ -48,3 +48,8 @@ pub(super) fn complain(error: &AskError) {
     // There is nobody left to tell if this cannot be printed.
     let _ = writeln!(anstream::stderr(), "paramedic: {error}");
 }
+
+/// Say something that does not keep the answer from coming.
+pub(super) fn warn(message: &str) {
+    let _ = writeln!(anstream::stderr(), "paramedic: warning: {message}");
+}

@@ -21,6 +21,17 @@ pub struct Server {
     pub max_concurrent_runs: usize,
     /// True when the operator wants it to listen where other machines reach it, without TLS.
     pub allow_remote: bool,
+    /// What connections are encrypted with; none to talk in the clear.
+    pub tls: Option<ServerTls>,
+}
+
+/// `server.tls`: two files in PEM. They are read when the agent starts, and again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, followed by those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// One entry of `auth.tokens`: someone who may ask.
@@ -65,12 +76,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Server {
     /// Read `server`.
-    pub(super) fn read(root: &Mapping<'_>) -> Option<Self> {
-        let server = root.section("server", &["listen", "max_body_bytes", "max_concurrent_runs", "allow_remote"])?;
+    pub(super) fn read(root: &Mapping<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let fields = ["listen", "max_body_bytes", "max_concurrent_runs", "allow_remote", "tls"];
+        let server = root.section("server", &fields)?;
         let allow_remote = server.or("allow_remote", false, Field::boolean);
-        let listen = server.or("listen", SocketAddr::from(([127, 0, 0, 1], 7117)), |field| {
-            address(field, allow_remote.unwrap_or(true))
-        });
+        let tls = server.or("tls", None, |field| ServerTls::read(field, sources).map(Some));
+        // Not judged twice: where one of the two is wrong, that is what has to be mended first.
+        let may_be_remote = allow_remote.unwrap_or(true) || tls.as_ref().is_none_or(Option::is_some);
+        let listen =
+            server.or("listen", SocketAddr::from(([127, 0, 0, 1], 7117)), |field| address(field, may_be_remote));
         let max_body_bytes = server.or("max_body_bytes", 1 << 20, |field| field.size(KIB..=64 * MIB));
         let max_concurrent_runs = server.or("max_concurrent_runs", 64, |field| field.whole(1..=1024));
         Some(Self {
@@ -78,23 +92,33 @@ impl Server {
             max_body_bytes: max_body_bytes?,
             max_concurrent_runs: max_concurrent_runs?,
             allow_remote: allow_remote?,
+            tls: tls?,
         })
     }
 }
 
+impl ServerTls {
+    fn read(field: &Field<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let tls = field.mapping(&["certificate", "key"])?;
+        let certificate = tls.required("certificate", |field| sources.file_path(field));
+        let key = tls.required("key", |field| sources.file_path(field));
+        Some(Self { certificate: certificate?, key: key? })
+    }
+}
+
 /// Tokens travel in the clear without TLS, so the agent stays on its own machine unless told otherwise.
-fn address(field: &Field<'_>, allow_remote: bool) -> Option<SocketAddr> {
+fn address(field: &Field<'_>, may_be_remote: bool) -> Option<SocketAddr> {
     let text = field.text()?;
     let Ok(address) = text.parse::<SocketAddr>() else {
         let form = "write an IP address and a port, such as 127.0.0.1:7117";
         return field.refuse(format!("{} is no address; {form}", quoted(text)));
     };
-    if allow_remote || address.ip().to_canonical().is_loopback() {
+    if may_be_remote || address.ip().to_canonical().is_loopback() {
         return Some(address);
     }
     field.refuse(format!(
-        "{} can be reached from other machines and there is no TLS; listen on a loopback address such as \
-         127.0.0.1:7117, or say `allow_remote: true` in `server`",
+        "{} can be reached from other machines and there is no TLS; give `tls` a certificate and its key, listen on a \
+         loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
         quoted(text)
     ))
 }

@@ -84,6 +84,11 @@ impl Sources<'_> {
         field.mapping(&["file"])?.required("file", |file| self.contents(file))
     }
 
+    /// The path in `{ file: PATH }`, for a file that is read when it is needed.
+    pub(super) fn file_path(&self, field: &Field<'_>) -> Option<PathBuf> {
+        field.mapping(&["file"])?.required("file", |file| self.path(file))
+    }
+
     fn variable(&self, field: &Field<'_>) -> Option<String> {
         let name = field.text()?;
         if !is_variable_name(name) {

@@ -1,7 +1,7 @@
 //! Whole files: good ones, hostile ones; in `refusals` the bad ones, in `samples` those that we publish.
 
 mod refusals;
-mod samples;
+pub(super) mod samples;
 
 use std::env::VarError;
 use std::fs;
@@ -204,6 +204,8 @@ fn loopback_in_any_spelling_is_local_and_the_rest_needs_a_word() {
     for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
         assert!(parse(&format!("server: {{ listen: \"{address}\" }}")).is_err(), "{address}");
         assert!(parse(&format!("server: {{ listen: \"{address}\", allow_remote: true }}")).is_ok(), "{address}");
+        let tls = "tls: { certificate: { file: tls.crt }, key: { file: tls.key } }";
+        assert!(parse(&format!("server: {{ listen: \"{address}\", {tls} }}")).is_ok(), "{address}");
     }
 }
 

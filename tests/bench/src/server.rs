@@ -58,7 +58,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let listener = bench.agent.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no free port")?;
         let address = listener.local_addr()?;
-        bench.agent.spawn(api::serve(listener, router, stopping));
+        bench.agent.spawn(api::serve(listener, None, router, stopping));
         Ok(Self { address, _stop: stop, _loaded: loaded })
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fixture::{TOKEN, agent};
 
-fn paramedic(url: &str, token: &str, arguments: &[&str]) -> Output {
+pub fn paramedic(url: &str, token: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program().unwrap());
     command.env_clear().env("PARAMEDIC_URL", url).env("PARAMEDIC_TOKEN", token);
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -19,7 +19,7 @@ fn asked(arguments: &[&str]) -> (Option<i32>, String, String) {
     told(paramedic(&agent().url(), TOKEN, arguments))
 }
 
-fn told(output: Output) -> (Option<i32>, String, String) {
+pub fn told(output: Output) -> (Option<i32>, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -105,4 +105,27 @@ fn an_agent_that_cannot_be_asked_means_unknown() {
         assert_eq!(code, Some(3), "{complaint}");
         assert!(complaint.contains(expected) && !complaint.contains(TOKEN), "{complaint}");
     }
+}
+
+#[test]
+fn a_configuration_is_judged_without_an_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        let file = folder.path().join("paramedic.yaml");
+        std::fs::write(&file, text).unwrap();
+        told(paramedic("", "", &["config", "check", "--config", file.to_str().unwrap()]))
+    };
+    let good = "targets: { redis: { a: { url: { file: url } } } }";
+    std::fs::write(folder.path().join("url"), "redis://h").unwrap();
+    let (code, found, complaint) = check(good);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert!(found.ends_with("paramedic.yaml: nothing is wrong (targets: 1, plugins: 0)\n"), "{found}");
+    let (code, found, complaint) = check("server: { lisen: x }\nplugins: { p: {} }");
+    assert_eq!((code, found.as_str()), (Some(2), ""));
+    assert!(complaint.contains("paramedic.yaml:1:11: server.lisen: there is no such field"), "{complaint}");
+    assert!(complaint.contains("paramedic.yaml:2:15: plugins.p: `source` is missing"), "{complaint}");
+    let (code, _, complaint) = told(paramedic("", "", &["config", "check", "--config", "/nowhere/at/all"]));
+    assert!(code == Some(3) && complaint.contains("cannot read the configuration /nowhere/at/all"), "{complaint}");
+    let (code, schema, _) = told(paramedic("", "", &["config", "schema"]));
+    assert_eq!((code, &serde_json::from_str::<Value>(&schema).unwrap()["title"]), (Some(0), &"paramedic.yaml".into()));
 }

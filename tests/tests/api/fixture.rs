@@ -81,7 +81,7 @@ fn shop() -> anyhow::Result<&'static Endpoint> {
     SHOP.get_or_init(start).as_ref().map_err(|error| anyhow!("the web shop did not start: {error}"))
 }
 
-fn sha256(token: &str) -> String {
+pub fn sha256(token: &str) -> String {
     Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -31,9 +31,15 @@ fn each_bad_file_earns_its_message() {
             "another machine can reach it",
             "server: { listen: 0.0.0.0:7117 }",
             &[
-                "1:19: server.listen: `0.0.0.0:7117` can be reached from other machines and there is no TLS; listen on a \
-               loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
+                "1:19: server.listen: `0.0.0.0:7117` can be reached from other machines and there is no TLS; give `tls` a \
+               certificate and its key, listen on a loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in \
+               `server`",
             ],
+        ),
+        (
+            "half of what TLS needs, and a path where a pointer belongs",
+            "server: { listen: 0.0.0.0:7117, tls: { certificate: tls.crt } }",
+            &["1:38: server.tls: `key` is missing", "1:53: server.tls.certificate: expected a mapping, found text"],
         ),
         (
             "a host name",

@@ -7,7 +7,7 @@ fn top() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-pub(super) fn example() -> String {
+pub(in crate::config) fn example() -> String {
     fs::read_to_string(top().join("deploy/examples/paramedic.yaml")).unwrap()
 }
 
@@ -16,7 +16,7 @@ fn page() -> String {
 }
 
 /// Samples point at secrets that this machine does not have: any variable is set, and the files are made here.
-fn parse_sample(name: &str, text: &str) -> Config {
+pub(in crate::config) fn parse_sample(name: &str, text: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("pg-main-url"), "postgres://u:p@h/d\n").unwrap();
     fs::write(directory.path().join("internal-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
@@ -41,6 +41,17 @@ fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(top().join(folder)) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+/// The text of every configuration that we publish.
+pub(in crate::config) fn published() -> Vec<String> {
+    let examples = files("deploy/examples", "yaml").into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let pages = files("docs", "md").into_iter().chain(files(".", "md"));
+    let blocks = pages.flat_map(|path| {
+        let page = fs::read_to_string(path).unwrap();
+        blocks(&page).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()
+    });
+    examples.chain(blocks).collect()
 }
 
 #[test]
