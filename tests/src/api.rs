@@ -48,9 +48,14 @@ impl Api {
 
     /// Asks and waits for the answer.
     pub fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> anyhow::Result<Answer> {
+        self.ask_bytes(method, path, fields, body.as_bytes())
+    }
+
+    /// The same with a body that may be no text.
+    pub fn ask_bytes(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> anyhow::Result<Answer> {
         let length = format!("content-length: {}", body.len());
         let mut stream = self.begin(method, path, &[fields, &[&length]].concat())?;
-        stream.write_all(body.as_bytes()).context("the agent does not take the body")?;
+        stream.write_all(body).context("the agent does not take the body")?;
         Answer::read(stream)
     }
 

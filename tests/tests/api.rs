@@ -4,6 +4,10 @@
 
 #[path = "api/cli.rs"]
 mod cli;
+#[path = "support/damage.rs"]
+mod damage;
+#[path = "api/damaged.rs"]
+mod damaged;
 #[path = "api/fixture.rs"]
 mod fixture;
 #[path = "api/tls.rs"]
