@@ -115,6 +115,9 @@ impl Engine {
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("guest")
+            // Those who wake a guest are mostly elsewhere, and a turn takes a millisecond: their word is looked for at each turn.
+            .global_queue_interval(1)
+            .event_interval(1)
             .on_thread_start(lower_priority)
             .enable_time()
             .build()
