@@ -1,5 +1,7 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
+mod store;
+
 use std::io::IsTerminal;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
+
+pub use store::StoreMetrics;
 
 use crate::domain::{Decision, Run, Status};
 
@@ -52,6 +56,8 @@ pub struct Metrics {
     pub turned_away: Counter,
     /// Plugins by whether they can run.
     pub plugins: Family<StateLabels, Gauge>,
+    /// The agent's own database.
+    pub store: StoreMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +102,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             turned_away: Counter::default(),
             plugins: Family::default(),
+            store: StoreMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
