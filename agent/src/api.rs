@@ -5,7 +5,9 @@
 //!    ▼
 //!  observe  id and span of the request; a failure becomes `application/problem+json`; a panic becomes a failure
 //!    ▼
-//!  auth     who asks; nobody but probes gets past it without a token
+//!  auth     who asks, and how often; nobody but probes gets past it without a token
+//!    ▼
+//!  route    what the caller's role allows; no route is registered without one
 //!    ▼
 //!  runs, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
 //!    ▼
@@ -28,6 +30,8 @@ mod prefer;
 mod probes;
 mod problem;
 mod query;
+mod rate;
+mod route;
 mod runs;
 mod serve;
 pub mod shape;
@@ -46,16 +50,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::Token;
+pub use auth::{Access, Token};
 pub use problem::{Fault, Problem};
 pub use serve::serve;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::domain::Role;
 use crate::runner::Runner;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
+use route::Routes;
 
 /// What the API stands on.
 pub struct Parts {
@@ -72,7 +78,7 @@ pub struct Parts {
     /// True once every plugin was tried.
     pub loaded: watch::Receiver<bool>,
     /// Who may ask.
-    pub tokens: Vec<Token>,
+    pub access: Access,
     /// Largest body of a request.
     pub max_body_bytes: usize,
 }
@@ -87,32 +93,36 @@ type Shared = axum::extract::State<Arc<App>>;
 
 /// The whole API.
 pub fn router(mut parts: Parts) -> Router {
-    let tokens = std::mem::take(&mut parts.tokens);
+    let access = std::mem::take(&mut parts.access);
+    let tokens = auth::Tokens::new(access, parts.clock.clone(), parts.metrics.clone());
     let (router, description) = routes().split_for_parts();
     let app = App { parts, description: openapi::text(&description) };
     guarded(router.with_state(Arc::new(app)), tokens)
 }
 
 /// What lies around every route, and around those that do not exist.
-fn guarded(router: Router, tokens: Vec<Token>) -> Router {
+fn guarded(router: Router, tokens: auth::Tokens) -> Router {
     router
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async |method: http::Method| ApiError::MethodNotAllowed(method))
-        .layer(from_fn_with_state(Arc::new(auth::Tokens::new(tokens)), auth::authenticate))
+        .layer(from_fn_with_state(Arc::new(tokens), auth::authenticate))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
 }
 
 fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(plugins::list))
-        .routes(routes!(plugins::show))
-        .routes(routes!(runs::list, runs::start))
-        .routes(routes!(runs::show))
-        .routes(routes!(probes::healthz))
-        .routes(routes!(probes::readyz))
-        .routes(routes!(probes::metrics))
-        .routes(routes!(openapi::show))
+    use Role::{Responder, Viewer};
+    Routes::new(openapi::base())
+        .least(Viewer, routes!(plugins::list))
+        .least(Viewer, routes!(plugins::show))
+        .least(Viewer, routes!(runs::list))
+        .least(Responder, routes!(runs::start))
+        .least(Viewer, routes!(runs::show))
+        .open(routes!(probes::healthz))
+        .open(routes!(probes::readyz))
+        .least(Viewer, routes!(probes::metrics))
+        .open(routes!(openapi::show))
+        .done()
 }
 
 /// The part of a path that names a thing. What is not UTF-8 names nothing.

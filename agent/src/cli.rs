@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and the commands that ask a running agent.
 //!
-//! `serve` and `doctor` need the whole agent, so `main` hands them to `app`; everything else is a question to an agent,
-//! asked over the same HTTP API that everybody has. This module knows the API's shapes and cards and nothing of what is
+//! `serve` and `doctor` need the whole agent, so `main` hands them to `app`, and `token` needs none; everything else is a
+//! question to an agent, asked over the same HTTP API that everybody has. This module knows the API's shapes and cards and nothing of what is
 //! behind them.
 //!
 //! A token is not an argument, because arguments can be read by everybody on the machine: it comes from the variable
@@ -13,6 +13,7 @@ mod output;
 mod plugins;
 mod run;
 mod runs;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use doctor::report;
 
+use crate::clock::SystemClock;
 use client::{AskError, Client};
 
 /// Exit code of everything that could not be done. Monitoring systems read it as "unknown".
@@ -56,6 +58,8 @@ pub enum Command {
     Serve(Serve),
     /// Try every target and every plugin, and say what is wrong and how to mend it.
     Doctor(Doctor),
+    /// Make tokens, and the digests by which the agent knows them.
+    Token(token::Token),
     /// Everything that is asked of a running agent.
     #[command(flatten)]
     Ask(Question),
@@ -111,6 +115,17 @@ pub fn parse() -> Result<Cli, ExitCode> {
         let _ = error.print();
         if error.use_stderr() { ExitCode::from(UNKNOWN) } else { ExitCode::SUCCESS }
     })
+}
+
+/// Make a token or a digest, print it, and tell the exit code.
+pub fn token(token: token::Token) -> ExitCode {
+    match token.execute(&SystemClock) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(UNKNOWN)
+        }
+    }
 }
 
 /// Ask an agent, print the answer, and tell the exit code.

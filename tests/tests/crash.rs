@@ -29,11 +29,10 @@ use paramedic::store::{SqliteStore, Store, StoreOptions};
 use paramedic_tests::agent;
 use paramedic_tests::api::Api;
 use paramedic_tests::process::{Server, StopSignal, temporary_directory};
-use paramedic_tests::{components, http, secret};
+use paramedic_tests::{access, components, http, secret};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const ROUNDS: usize = 20;
 
@@ -55,6 +54,7 @@ impl Mortal {
         let (address, token) = (agent::free_address()?, secret::random());
         let home = temporary_directory("mortal")?;
         let file = home.path().join("paramedic.yaml");
+        std::fs::write(home.path().join("token-key"), access::key()).context("cannot write the key")?;
         std::fs::write(&file, configuration(folder, &address, &token)?).context("cannot write the configuration")?;
         let command =
             [agent::program()?, "serve".into(), "--config".into(), file].map(|word| word.display().to_string());
@@ -67,7 +67,7 @@ impl Mortal {
 fn configuration(folder: &Path, address: &str, token: &str) -> anyhow::Result<String> {
     let configuration = json!({
         "server": { "listen": address, "max_concurrent_runs": 2 * (ENDLESS_RUNS + CALLERS) },
-        "auth": { "tokens": [{ "name": "crash", "sha256": sha256(token) }] },
+        "auth": access::section("token-key", &[("crash", "responder", token)]),
         "store": { "path": folder.join("paramedic.db") },
         "engine": { "cache": folder.join("cache") },
         "plugins": {
@@ -77,10 +77,6 @@ fn configuration(folder: &Path, address: &str, token: &str) -> anyhow::Result<St
     });
     // JSON is YAML too.
     Ok(configuration.to_string())
-}
-
-fn sha256(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a seed that failed has to come in from outside")]

@@ -34,7 +34,10 @@ struct Bearer;
 impl Modify for Bearer {
     fn modify(&self, description: &mut OpenApi) {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let bearer = bearer.description(Some("A token whose digest is in `auth.tokens` of the agent's configuration."));
+        let bearer = bearer.description(Some(
+            "A token whose digest is in `auth.tokens` of the agent's configuration. Each operation names the least role \
+             that the token needs: viewer, responder or admin.",
+        ));
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     }

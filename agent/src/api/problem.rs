@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::catalog::ParamsError;
-use crate::domain::RunId;
+use crate::domain::{Actor, Rate, Role, RunId, Timestamp};
 use crate::runner::Refusal;
 use crate::store::StoreError;
 
@@ -28,6 +28,15 @@ pub(super) enum ApiError {
     NoToken,
     #[error("the token is not one of those configured in `auth.tokens`")]
     WrongToken,
+    #[error("the token of `{name}` expired at {expires}; `paramedic token new` makes another")]
+    ExpiredToken { name: String, expires: Timestamp },
+    #[error("this needs the role `{needed}`; the token of `{}` has the role `{role}`", actor.0)]
+    Forbidden { needed: Role, actor: Actor, role: Role },
+    #[error(
+        "this token may ask {} times a minute, and {} times at once after a pause; ask again in {seconds} s",
+        rate.per_minute, rate.burst
+    )]
+    RateLimited { rate: Rate, seconds: u32 },
     #[error("there is nothing here; `/openapi.json` lists what there is")]
     UnknownRoute,
     #[error("this does not take the method `{0}`; the header `Allow` lists those that it takes")]
@@ -110,6 +119,8 @@ kinds! {
     BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
     InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
+    ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
+    Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
@@ -122,6 +133,7 @@ kinds! {
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
+    RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
     Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
     ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
@@ -163,6 +175,9 @@ impl ApiError {
     fn answer(&self) -> Answer {
         match self {
             Self::NoToken | Self::WrongToken => told(Kind::Unauthenticated),
+            Self::ExpiredToken { .. } => told(Kind::ExpiredToken),
+            Self::Forbidden { .. } => told(Kind::Forbidden),
+            Self::RateLimited { seconds, .. } => later(Kind::RateLimited, *seconds),
             Self::UnknownRoute => told(Kind::UnknownRoute),
             Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),
             Self::NotAcceptable(_) => told(Kind::NotAcceptable),
@@ -218,6 +233,13 @@ impl ApiError {
         match self {
             Self::UnknownRun(id) => Some(id.clone()),
             Self::EndUnknown(id) => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
+    fn role(&self) -> Option<String> {
+        match self {
+            Self::Forbidden { needed, .. } => Some(needed.to_string()),
             _ => None,
         }
     }
@@ -296,6 +318,7 @@ impl Failed {
             request_id: request.to_owned(),
             plugin: error.plugin(),
             run: error.run(),
+            role: error.role(),
             errors: error.errors(),
         };
         let mut headers = response.headers().clone();
@@ -310,7 +333,8 @@ impl Failed {
 fn challenge(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
     let challenge = match error {
         ApiError::NoToken => "Bearer realm=\"paramedic\"",
-        ApiError::WrongToken => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
+        ApiError::WrongToken | ApiError::ExpiredToken { .. } => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
+        ApiError::Forbidden { .. } => "Bearer realm=\"paramedic\", error=\"insufficient_scope\"",
         _ => return None,
     };
     Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
@@ -343,6 +367,10 @@ pub struct Problem {
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The least role that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "responder")]
+    pub role: Option<String>,
     /// Each thing that is wrong, where there can be several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,

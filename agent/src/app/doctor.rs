@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::catalog::{Catalog, Surroundings};
-use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::domain::{Diagnosis, Severity};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Token};
+use crate::domain::{Diagnosis, Severity, Timestamp};
 use crate::engine::Engine;
 use crate::host::NoMemory;
 
@@ -31,19 +31,27 @@ pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
 }
 
 fn tokens(config: &Config) -> Vec<Diagnosis> {
-    if !config.tokens.is_empty() {
-        return Vec::new();
+    if config.auth.tokens.is_empty() {
+        return vec![Diagnosis {
+            severity: Severity::Error,
+            subject: "auth".to_owned(),
+            message: "no token is configured, so nobody could ask anything".to_owned(),
+            remedy: Some(
+                "put the output of `openssl rand -hex 32` into a file, name it in auth.key, and put the entry that \
+                 `paramedic token new` prints into auth.tokens"
+                    .to_owned(),
+            ),
+        }];
     }
-    vec![Diagnosis {
-        severity: Severity::Error,
-        subject: "auth".to_owned(),
-        message: "no token is configured, so nobody could ask anything".to_owned(),
-        remedy: Some(
-            "make one with `openssl rand -hex 32` and put the output of `printf %s \"$TOKEN\" | sha256sum` \
-             into auth.tokens as `{ name: you, sha256: … }`"
-                .to_owned(),
-        ),
-    }]
+    let now = SystemClock.now();
+    let expired = config.auth.tokens.iter().filter_map(|token| Some((token, token.expires.filter(|at| *at <= now)?)));
+    let diagnosis = |(token, at): (&Token, Timestamp)| Diagnosis {
+        severity: Severity::Warning,
+        subject: format!("auth/{}", token.name),
+        message: format!("the token expired at {at} and is refused"),
+        remedy: Some("make another with `paramedic token new`, or remove the entry".to_owned()),
+    };
+    expired.map(diagnosis).collect()
 }
 
 async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow::Result<Vec<Diagnosis>> {

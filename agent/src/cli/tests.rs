@@ -27,6 +27,8 @@ fn every_command_can_be_typed() {
         "runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
         "plugins",
         "plugins pg-ready -o json",
+        "token new --name alice --role responder --expires 90d --key-file k",
+        "token digest --key-file k",
     ] {
         let arguments: Vec<_> = line.split(' ').collect();
         assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
@@ -44,6 +46,10 @@ fn what_makes_no_sense_is_refused() {
         "run x -o yaml",
         "plugins a b",
         "apply x",
+        "token new --name alice --role boss --key-file k",
+        "token new --name alice --role admin --expires soon --key-file k",
+        "token new --name alice --role admin",
+        "token digest",
     ] {
         let arguments: Vec<_> = line.split_terminator(' ').collect();
         assert!(parsed(&arguments).is_err(), "{line}");
