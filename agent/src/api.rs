@@ -118,6 +118,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .least(Viewer, routes!(runs::list))
         .least(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
+        .least(Responder, routes!(runs::cancel))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))

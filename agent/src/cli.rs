@@ -101,7 +101,7 @@ pub struct Doctor {
 pub enum Question {
     /// Run a plugin; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Run(run::Run),
-    /// List runs, or show one.
+    /// List runs, show one, or end one.
     Runs(runs::Runs),
     /// List plugins, or show one.
     Plugins(plugins::Plugins),

@@ -11,6 +11,7 @@
 //! Knows the host, policy, domain and the clock; never the API, scheduler, store or catalog.
 
 mod artefacts;
+mod cancel;
 mod ending;
 mod lane;
 mod metadata;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use artefacts::CacheError;
+pub use cancel::{Cancellation, Canceller, cancellation};
 pub use program::{Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;

@@ -50,6 +50,8 @@ pub struct Journal {
     budget: Budget,
     local_budget: Budget,
     records: Vec<CallRecord>,
+    /// The call that waits for its answer. It is left here when the run ends meanwhile.
+    under_way: Option<Opening>,
 }
 
 /// A call that has been let through or refused and waits for its record.
@@ -72,6 +74,7 @@ impl Journal {
             budget: Budget::new(limits.calls, limits.total_answer_bytes),
             local_budget: Budget::new(limits.calls, 0),
             records: Vec::new(),
+            under_way: None,
         }
     }
 
@@ -90,8 +93,13 @@ impl Journal {
         self.budget.answer_bytes()
     }
 
-    /// The records, in order. The journal is empty afterwards.
+    /// The records, in order. The journal is empty afterwards. A call that was cut off with its run is the last of them.
     pub fn take_records(&mut self) -> Vec<CallRecord> {
+        if let Some(opening) = self.under_way.take() {
+            let mut record = self.record(opening, Decision::Permitted);
+            record.error = Some("the run ended before the answer came".to_owned());
+            self.records.push(record);
+        }
         std::mem::take(&mut self.records)
     }
 
@@ -132,7 +140,9 @@ impl Journal {
             }
         };
         let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
+        self.under_way = Some(opening);
         let answered = tokio::time::timeout_at(self.deadline.into(), call(permit, limits)).await;
+        let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
         let Ok(answered) = answered else {
             self.close(opening, Decision::Permitted, CallError::TimedOut("the run reached its deadline".to_owned()));
             return Err(Stop::Deadline);
@@ -326,6 +336,19 @@ mod tests {
         }
         assert!(told <= 16, "{told}");
         assert_eq!(journal.take_records().len(), 1 + told + 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_cut_off_with_its_run_is_recorded() {
+        let mut journal = journal(&Limits::DEFAULT, true);
+        assert!(matches!(ask(&mut journal, "x").await, Ok(Ok(_))));
+        let call = journal.read::<PostgresQuery, (), _>("main", Arguments::none(), async |_, _| std::future::pending().await);
+        // As a run is dropped that somebody cancels.
+        assert!(futures_util::FutureExt::now_or_never(call).is_none());
+        let records = journal.take_records();
+        assert_eq!((records.len(), records[1].sequence, records[1].decision), (2, 2, Decision::Permitted));
+        assert_eq!(records[1].error.as_deref(), Some("the run ended before the answer came"));
+        assert_eq!((journal.calls(), journal.take_records().len()), (2, 0));
     }
 
     #[tokio::test(start_paused = true)]

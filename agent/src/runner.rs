@@ -5,6 +5,8 @@
 //!
 //! Knows the catalog, the engine, the store and the clock; never the API.
 
+mod under_way;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
+use under_way::{Awaited, Place, UnderWay};
 
 /// Pauses between attempts to record an end. Together a little over a minute: as long as a full disk or a slow one may
 /// take before the run is given up and found as interrupted at the next start.
@@ -87,14 +90,14 @@ pub enum Refusal {
 /// A run under way.
 pub struct Started {
     /// The run as it was recorded, without an end.
-    pub run: Run,
-    finished: oneshot::Receiver<Run>,
+    pub run: Arc<Run>,
+    ended: Awaited,
 }
 
 impl Started {
     /// Wait for the end and its record. None when the end could not be recorded, or the agent is ending.
-    pub async fn finished(self) -> Option<Run> {
-        self.finished.await.ok()
+    pub async fn finished(mut self) -> Option<Arc<Run>> {
+        self.ended.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
@@ -106,6 +109,7 @@ pub struct Runner {
     metrics: Arc<Metrics>,
     slots: Arc<Semaphore>,
     total_slots: usize,
+    under_way: Arc<UnderWay>,
     stopping: AtomicBool,
 }
 
@@ -118,8 +122,16 @@ impl Runner {
         metrics: Arc<Metrics>,
         slots: usize,
     ) -> Self {
-        let stopping = AtomicBool::new(false);
-        Self { catalog, store, clock, metrics, slots: Arc::new(Semaphore::new(slots)), total_slots: slots, stopping }
+        Self {
+            catalog,
+            store,
+            clock,
+            metrics,
+            slots: Arc::new(Semaphore::new(slots)),
+            total_slots: slots,
+            under_way: Arc::default(),
+            stopping: AtomicBool::new(false),
+        }
     }
 
     /// Admit a request and record its start. When this answers, the run is durable and under way.
@@ -127,16 +139,25 @@ impl Runner {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params)?;
         let slot = self.admit()?;
-        let run = self.new_run(&plugin, params, request.actor, request.trigger);
+        let run = Arc::new(self.new_run(&plugin, params, request.actor, request.trigger));
+        let place = self.under_way.enter(run.clone());
+        let ended = place.ended();
         let (recorded, started) = oneshot::channel();
-        let (tell, finished) = oneshot::channel();
-        self.see_through(plugin, run.clone(), slot, recorded, tell);
+        self.see_through(plugin, run.clone(), slot, recorded, place);
         match started.await {
-            Ok(Ok(())) => Ok(Started { run, finished }),
+            Ok(Ok(())) => Ok(Started { run, ended }),
             Ok(Err(error)) => Err(Refusal::Store(error)),
             // The task goes away unheard only with the whole agent.
             Err(_) => Err(Refusal::ShuttingDown),
         }
+    }
+
+    /// Ask a run to end in the name of `by`, and follow it to its end. None when no such run is under way.
+    ///
+    /// Its guest and its host calls end at once; what they did until then stays in the record. A run that comes to its end in
+    /// the same moment keeps that one.
+    pub fn cancel(&self, id: RunId, by: Actor) -> Option<Started> {
+        self.under_way.cancel(id, by)
     }
 
     fn active(&self, name: &PluginName) -> Result<Arc<Plugin>, Refusal> {
@@ -186,16 +207,16 @@ impl Runner {
     fn see_through(
         &self,
         plugin: Arc<Plugin>,
-        run: Run,
+        run: Arc<Run>,
         slot: OwnedSemaphorePermit,
         recorded: oneshot::Sender<Result<(), StoreError>>,
-        tell: oneshot::Sender<Run>,
+        place: Place,
     ) {
         let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
         let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
         let work = async move {
-            let start = store.start_run(run.clone()).await;
+            let start = store.start_run(Run::clone(&run)).await;
             let failed = start.is_err();
             // A caller that left meanwhile finds the run under its id.
             let _ = recorded.send(start);
@@ -203,14 +224,13 @@ impl Runner {
                 return;
             }
             metrics.running.inc();
-            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run)).await;
-            let run = ended(run, finished, &*clock);
+            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run, &place)).await;
+            let run = ended(Arc::unwrap_or_clone(run), finished, &*clock);
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
             if record_end(&*store, &run).await {
-                // Nobody waits for a run that was asked for asynchronously.
-                let _ = tell.send(run);
+                place.tell(run);
             }
             drop(slot);
         };
@@ -233,7 +253,7 @@ impl Runner {
     }
 }
 
-fn invocation(plugin: &Plugin, run: &Run) -> Invocation {
+fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
     Invocation {
         run: run.id,
         mode: run.mode,
@@ -243,6 +263,7 @@ fn invocation(plugin: &Plugin, run: &Run) -> Invocation {
         limits: plugin.limits,
         grants: plugin.grants.clone(),
         plugin: plugin.context.clone(),
+        cancellation: place.cancellation.clone(),
     }
 }
 

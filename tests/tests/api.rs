@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
 
+#[path = "api/cancel.rs"]
+mod cancel;
 #[path = "api/cli.rs"]
 mod cli;
 #[path = "api/fixture.rs"]

@@ -10,6 +10,8 @@
 
 #[path = "postgres_client/attempts.rs"]
 mod attempts;
+#[path = "checks/cancelled.rs"]
+mod cancelled;
 #[path = "checks/canaries.rs"]
 mod canaries;
 #[path = "checks/escapes.rs"]

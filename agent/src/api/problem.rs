@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::catalog::ParamsError;
 use crate::domain::{Actor, Rate, Role, RunId, Timestamp};
 use crate::runner::Refusal;
-use crate::store::StoreError;
+use crate::store::{RunState, StoreError};
 
 /// Begins every `type`.
 const URN: &str = "urn:paramedic:problem:";
@@ -61,6 +61,8 @@ pub(super) enum ApiError {
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
     UnknownRun(String),
+    #[error("the run `{id}` has ended ({}), so there is nothing to cancel", state.as_str())]
+    RunEnded { id: RunId, state: RunState },
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
@@ -128,6 +130,7 @@ kinds! {
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
     BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
     PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
+    RunEnded = CONFLICT "run-ended": "The run has ended";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
@@ -190,6 +193,7 @@ impl ApiError {
             Self::InvalidQuery(_) => told(Kind::InvalidQuery),
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
             Self::UnknownRun(_) => told(Kind::UnknownRun),
+            Self::RunEnded { .. } => told(Kind::RunEnded),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
             Self::Refused(Refusal::NotActive { .. }) => told(Kind::PluginNotActive),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(_) | ParamsError::TooLarge { .. })) => {
@@ -232,7 +236,7 @@ impl ApiError {
     fn run(&self) -> Option<String> {
         match self {
             Self::UnknownRun(id) => Some(id.clone()),
-            Self::EndUnknown(id) => Some(id.to_string()),
+            Self::EndUnknown(id) | Self::RunEnded { id, .. } => Some(id.to_string()),
             _ => None,
         }
     }

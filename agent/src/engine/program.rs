@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use wasmtime::Store;
 use wasmtime::component::Component;
 
+use super::cancel::Cancellation;
 use super::lane::Place;
 use super::ticker::Ticking;
 use super::{Engine, ending, metadata, outcome, until};
@@ -85,6 +86,8 @@ pub struct Invocation {
     pub grants: Arc<Grants>,
     /// What the plugin's runs share.
     pub plugin: Arc<PluginContext>,
+    /// Whether somebody wants it to end.
+    pub cancellation: Cancellation,
 }
 
 /// A run that is over.
@@ -184,7 +187,8 @@ impl Engine {
     }
 
     /// Run a program to its end. Never takes longer than the deadline in `invocation`, and ends with the caller: dropping
-    /// the future ends the guest and its host calls.
+    /// the future ends the guest and its host calls. So does the cancellation, which leaves what was done until then in the
+    /// record.
     pub async fn run(&self, program: &Program, invocation: Invocation) -> Finished {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let message = "every slot of the engine is taken".to_owned();
@@ -264,13 +268,20 @@ async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invoca
         let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
     });
-    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running).await;
+    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running);
+    let called = tokio::select! {
+        // A guest that ends in the same moment has ended by itself.
+        biased;
+        called = called => Ok(called),
+        by = invocation.cancellation.clone().requested() => Err(by),
+    };
     instance.store.data().finish_streams();
     let ending = match called {
-        Ok(Ok(Ok(outcome))) => outcome::concluded(outcome, &invocation.limits),
-        Ok(Ok(Err(failure))) => ending::given(failure),
-        Ok(Err(error)) => ending::found(&error, instance.store.data()),
-        Err(_) => ending::stopped(crate::journal::Stop::Deadline),
+        Ok(Ok(Ok(Ok(outcome)))) => outcome::concluded(outcome, &invocation.limits),
+        Ok(Ok(Ok(Err(failure)))) => ending::given(failure),
+        Ok(Ok(Err(error))) => ending::found(&error, instance.store.data()),
+        Ok(Err(_)) => ending::stopped(crate::journal::Stop::Deadline),
+        Err(by) => ending::cancelled(&by),
     };
     finish(instance, ending)
 }

@@ -23,6 +23,7 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/v1/runs", Some(Role::Viewer)),
     ("POST", "/v1/runs", Some(Role::Responder)),
     ("GET", "/v1/runs/{id}", Some(Role::Viewer)),
+    ("DELETE", "/v1/runs/{id}", Some(Role::Responder)),
 ];
 
 const OWNERS: [(Role, &str); 3] = [(Role::Viewer, VIEWER), (Role::Responder, RESPONDER), (Role::Admin, TOKEN)];
