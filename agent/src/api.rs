@@ -9,6 +9,8 @@
 //!    ▼
 //!  route    what the caller's role allows; no route is registered without one
 //!    ▼
+//!  once     a request with an idempotency key is done once
+//!    ▼
 //!  runs, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
@@ -24,6 +26,7 @@ mod auth;
 mod body;
 pub mod card;
 mod observe;
+mod once;
 mod openapi;
 mod plugins;
 mod prefer;
@@ -41,7 +44,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::{FromRequestParts, Path};
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::request;
@@ -87,6 +90,7 @@ pub struct Parts {
 struct App {
     parts: Parts,
     description: String,
+    turns: once::Turns,
 }
 
 type Shared = axum::extract::State<Arc<App>>;
@@ -96,8 +100,9 @@ pub fn router(mut parts: Parts) -> Router {
     let access = std::mem::take(&mut parts.access);
     let tokens = auth::Tokens::new(access, parts.clock.clone(), parts.metrics.clone());
     let (router, description) = routes().split_for_parts();
-    let app = App { parts, description: openapi::text(&description) };
-    guarded(router.with_state(Arc::new(app)), tokens)
+    let app = Arc::new(App { parts, description: openapi::text(&description), turns: once::Turns::default() });
+    // The layers of single routes find it as an extension, because they are laid before there is a state.
+    guarded(router.with_state(app.clone()).layer(Extension(app)), tokens)
 }
 
 /// What lies around every route, and around those that do not exist.
@@ -116,9 +121,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .least(Viewer, routes!(plugins::list))
         .least(Viewer, routes!(plugins::show))
         .least(Viewer, routes!(runs::list))
-        .least(Responder, routes!(runs::start))
+        .acting(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
-        .least(Responder, routes!(runs::cancel))
+        .acting(Responder, routes!(runs::cancel))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))

@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, ParamsError, Plugin, State};
 use crate::clock::Clock;
 use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
-use crate::store::{Store, StoreError};
+use crate::store::{OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
 use under_way::{Awaited, Place, UnderWay};
 
@@ -136,6 +136,16 @@ impl Runner {
 
     /// Admit a request and record its start. When this answers, the run is durable and under way.
     pub async fn start(&self, request: Request) -> Result<Started, Refusal> {
+        self.begin(request, None).await
+    }
+
+    /// The same under a key, which is recorded together with the start. `Refusal::Store` with `KeyTaken` when something was
+    /// done under that key already.
+    pub async fn start_once(&self, request: Request, key: OnceKey) -> Result<Started, Refusal> {
+        self.begin(request, Some(key)).await
+    }
+
+    async fn begin(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params)?;
         let slot = self.admit()?;
@@ -143,13 +153,18 @@ impl Runner {
         let place = self.under_way.enter(run.clone());
         let ended = place.ended();
         let (recorded, started) = oneshot::channel();
-        self.see_through(plugin, run.clone(), slot, recorded, place);
+        self.see_through(plugin, run.clone(), key, slot, recorded, place);
         match started.await {
             Ok(Ok(())) => Ok(Started { run, ended }),
             Ok(Err(error)) => Err(Refusal::Store(error)),
             // The task goes away unheard only with the whole agent.
             Err(_) => Err(Refusal::ShuttingDown),
         }
+    }
+
+    /// Follow a run to its end. None when no such run is under way.
+    pub fn follow(&self, id: RunId) -> Option<Started> {
+        self.under_way.follow(id)
     }
 
     /// Ask a run to end in the name of `by`, and follow it to its end. None when no such run is under way.
@@ -208,6 +223,7 @@ impl Runner {
         &self,
         plugin: Arc<Plugin>,
         run: Arc<Run>,
+        key: Option<OnceKey>,
         slot: OwnedSemaphorePermit,
         recorded: oneshot::Sender<Result<(), StoreError>>,
         place: Place,
@@ -216,7 +232,7 @@ impl Runner {
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
         let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
         let work = async move {
-            let start = store.start_run(Run::clone(&run)).await;
+            let start = record_start(&*store, Run::clone(&run), key).await;
             let failed = start.is_err();
             // A caller that left meanwhile finds the run under its id.
             let _ = recorded.send(start);
@@ -287,6 +303,13 @@ fn log_end(run: &Run) {
     let denied = run.calls.iter().filter(|call| matches!(call.decision, crate::domain::Decision::Denied(_))).count();
     let seconds = run.usage.duration.as_secs_f64();
     tracing::info!(status, failure, seconds, calls = run.usage.calls, denied, "run ended");
+}
+
+async fn record_start(store: &dyn Store, run: Run, key: Option<OnceKey>) -> Result<(), StoreError> {
+    match key {
+        Some(key) => store.start_run_once(run, key).await,
+        None => store.start_run(run).await,
+    }
 }
 
 /// Record the end, with patience. A run whose end cannot be recorded stays without one and is found as interrupted.

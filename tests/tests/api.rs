@@ -8,6 +8,8 @@ mod cancel;
 mod cli;
 #[path = "api/fixture.rs"]
 mod fixture;
+#[path = "api/once.rs"]
+mod once;
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -36,7 +36,7 @@ impl Patience {
     }
 
     /// `respond-async` limits the patience to `wait` seconds, if that is given. What is not understood is no preference.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
         let preferences: Vec<_> = values.flat_map(|value| value.split(',')).map(preference).collect();
         if !preferences.iter().any(|(name, _)| name == "respond-async") {

@@ -57,6 +57,12 @@ pub(super) enum ApiError {
     InvalidBody(serde_json::Error),
     #[error("the query is not understood")]
     InvalidQuery(Vec<BadParameter>),
+    #[error("the header `{name}` is not understood: {message}")]
+    InvalidHeader { name: HeaderName, message: &'static str },
+    #[error("this idempotency key stands for another request; take a new key for each thing that is to be done")]
+    KeyReused,
+    #[error("what was first asked for with this idempotency key is still under way")]
+    InProgress(Option<RunId>),
     #[error("no plugin is named `{name}`{}", hint(near, all))]
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
@@ -120,6 +126,7 @@ kinds! {
     MalformedJson = BAD_REQUEST "malformed-json": "The body is not JSON";
     BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
     InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
+    InvalidHeader = BAD_REQUEST "invalid-header": "A header is not understood";
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
     ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
     Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
@@ -130,10 +137,12 @@ kinds! {
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
     BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
     PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
+    InProgress = CONFLICT "in-progress": "The first of these requests is under way";
     RunEnded = CONFLICT "run-ended": "The run has ended";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
+    KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
     RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
@@ -191,6 +200,9 @@ impl ApiError {
             Self::MalformedJson(_) => told(Kind::MalformedJson),
             Self::InvalidBody(_) => told(Kind::InvalidBody),
             Self::InvalidQuery(_) => told(Kind::InvalidQuery),
+            Self::InvalidHeader { .. } => told(Kind::InvalidHeader),
+            Self::KeyReused => told(Kind::KeyReused),
+            Self::InProgress(_) => later(Kind::InProgress, 1),
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
             Self::UnknownRun(_) => told(Kind::UnknownRun),
             Self::RunEnded { .. } => told(Kind::RunEnded),
@@ -236,7 +248,7 @@ impl ApiError {
     fn run(&self) -> Option<String> {
         match self {
             Self::UnknownRun(id) => Some(id.clone()),
-            Self::EndUnknown(id) | Self::RunEnded { id, .. } => Some(id.to_string()),
+            Self::EndUnknown(id) | Self::RunEnded { id, .. } | Self::InProgress(Some(id)) => Some(id.to_string()),
             _ => None,
         }
     }
@@ -277,6 +289,7 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::DuplicateRun(_)
         | StoreError::UnknownRun(_)
         | StoreError::Conflict { .. }
+        | StoreError::KeyTaken
         | StoreError::StateFull(_)
         | StoreError::Internal(_) => kept(Kind::Internal),
     }

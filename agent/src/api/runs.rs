@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -12,6 +13,7 @@ use super::accept::Format;
 use super::auth::Caller;
 use super::body::Body;
 use super::card::{self, Detail, Paint};
+use super::once::{Keep, Once};
 use super::plugins::unknown_plugin;
 use super::prefer::Patience;
 use super::problem::{ApiError, Problems};
@@ -19,7 +21,7 @@ use super::query::RunQuery;
 use super::{App, Segment, Shared, shape};
 use crate::domain::{Ending, FailureKind, PluginName, Run, RunId, Trigger};
 use crate::runner::{Refusal, Request, Started};
-use crate::store::RunState;
+use crate::store::{OnceKey, RunState, StoreError};
 
 /// How long a caller waits at most for the end of a run that it cancelled. The guest ends within milliseconds; a store that
 /// does not take the record may need long.
@@ -51,27 +53,57 @@ pub(super) async fn start(
     Caller(actor): Caller,
     format: Format,
     patience: Patience,
+    once: Option<Extension<Once>>,
     Body(wanted): Body<shape::RunRequest>,
 ) -> Result<Response, ApiError> {
     let plugin: PluginName = wanted.plugin.parse().map_err(|_| unknown_plugin(&app, &wanted.plugin))?;
     let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual };
-    let started = admit(&app, request).await?;
+    let started = admit(&app, request, once.map(|Extension(Once(key))| key)).await?;
     let id = started.run.id;
-    match outcome(started, patience).await {
-        Waited::Ended(run) => Ok((location(id), show_run(format, run, Detail::Brief)).into_response()),
-        Waited::Left(run) => {
-            let applied = [(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"))];
-            let answer = show_run(format, run, Detail::Brief);
-            Ok((StatusCode::ACCEPTED, location(id), applied, answer).into_response())
-        }
-        Waited::Lost => Err(ApiError::EndUnknown(id)),
+    let mut answer = match outcome(started, patience).await {
+        Waited::Ended(run) => ended(format, run),
+        Waited::Left(run) => left(format, run),
+        Waited::Lost => return Err(ApiError::EndUnknown(id)),
+    };
+    answer.extensions_mut().insert(Keep::Recorded);
+    Ok(answer)
+}
+
+/// The answer about a run that has ended.
+fn ended(format: Format, run: Arc<Run>) -> Response {
+    (location(run.id), show_run(format, run, Detail::Brief)).into_response()
+}
+
+/// The answer about a run that goes on.
+fn left(format: Format, run: Arc<Run>) -> Response {
+    let applied = [(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"))];
+    (StatusCode::ACCEPTED, location(run.id), applied, show_run(format, run, Detail::Brief)).into_response()
+}
+
+/// The answer to a request whose run was started, or cancelled, by one with the same key before.
+pub(super) async fn again(app: &App, id: RunId, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let (format, patience) = (Format::of(headers)?, Patience::of(headers));
+    // First what is under way: a run that ends between the two looks is found by the second.
+    let under_way = app.parts.runner.follow(id);
+    let run = recorded(app, id).await?;
+    match (run.ending.is_some(), under_way, patience) {
+        (true, ..) => Ok(ended(format, Arc::new(run))),
+        (false, None, _) => Err(ApiError::EndUnknown(id)),
+        (false, Some(_), Patience::Limited(_)) => Ok(left(format, Arc::new(run))),
+        (false, Some(_), Patience::Endless) => Err(ApiError::InProgress(Some(id))),
     }
 }
 
 /// Start the run; for a name that nothing has, tell the names that are close.
-async fn admit(app: &App, request: Request) -> Result<Started, ApiError> {
-    match app.parts.runner.start(request).await {
+async fn admit(app: &App, request: Request, key: Option<OnceKey>) -> Result<Started, ApiError> {
+    let started = match key {
+        Some(key) => app.parts.runner.start_once(request, key).await,
+        None => app.parts.runner.start(request).await,
+    };
+    match started {
         Err(Refusal::UnknownPlugin { name }) => Err(unknown_plugin(app, name.as_str())),
+        // Its first caller left before the start was recorded, and this one came before that, too.
+        Err(Refusal::Store(StoreError::KeyTaken)) => Err(ApiError::InProgress(None)),
         started => Ok(started?),
     }
 }
@@ -146,7 +178,8 @@ async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
         (status = 200, description = "The run has been cancelled, by this request or by one before it.",
             content((shape::Run = "application/json"), (String = "text/plain"))),
         (status = 202, description = "The run was asked to end, and its end is not recorded yet.", headers(
-            ("Location" = String, description = "Where the run can be found.")
+            ("Location" = String, description = "Where the run can be found."),
+            ("Preference-Applied" = String, description = "`respond-async`")
         ), content((shape::Run = "application/json"), (String = "text/plain"))),
         Problems
     )
@@ -163,14 +196,17 @@ pub(super) async fn cancel(
         return Err(not_under_way(recorded(&app, id).await?));
     };
     match outcome(cancelled, patience.at_most(CANCEL_PATIENCE)).await {
-        Waited::Ended(run) if is_cancelled(&run) => Ok((location(id), show_run(format, run, Detail::Brief)).into_response()),
+        Waited::Ended(run) if is_cancelled(&run) => Ok(keeping(id, ended(format, run))),
         Waited::Ended(run) => Err(not_under_way(Arc::unwrap_or_clone(run))),
-        Waited::Left(run) => {
-            let answer = show_run(format, run, Detail::Brief);
-            Ok((StatusCode::ACCEPTED, location(id), answer).into_response())
-        }
+        Waited::Left(run) => Ok(keeping(id, left(format, run))),
         Waited::Lost => Err(ApiError::EndUnknown(id)),
     }
+}
+
+/// Whoever asks again with the same key gets the run as it is then.
+fn keeping(id: RunId, mut answer: Response) -> Response {
+    answer.extensions_mut().insert(Keep::Run(id));
+    answer
 }
 
 /// Why a run that is not under way cannot be cancelled.

@@ -6,5 +6,6 @@ mod description;
 mod failures;
 mod fixture;
 mod lists;
+mod once;
 mod probes;
 mod routes;

@@ -107,14 +107,12 @@ impl Client {
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        prefer: Option<&'static str>,
+        headers: &[(&'static str, Option<&str>)],
         body: &impl Serialize,
     ) -> Result<T, AskError> {
-        let mut request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
-        if let Some(prefer) = prefer {
-            request = request.header("Prefer", prefer);
-        }
-        self.ask(request).await
+        let request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
+        let given = headers.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        self.ask(given.fold(request, |request, (name, value)| request.header(name, value))).await
     }
 
     /// End something.

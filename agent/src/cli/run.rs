@@ -28,6 +28,9 @@ pub struct Run {
     /// Do not wait for the end.
     #[arg(long = "async")]
     in_background: bool,
+    /// Run once, however often it is asked for with this key within a day.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// How the run is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Card)]
     output: Format,
@@ -42,8 +45,11 @@ impl Run {
         let mut params = self.params.as_deref().map(params).transpose()?.unwrap_or_default();
         params.extend(self.param);
         let request = shape::RunRequest { plugin: self.plugin, params };
-        let prefer = self.in_background.then_some("respond-async");
-        let run: shape::Run = client.post(&["v1", "runs"], prefer, &request).await?;
+        let headers = [
+            ("Prefer", self.in_background.then_some("respond-async")),
+            ("Idempotency-Key", self.idempotency_key.as_deref()),
+        ];
+        let run: shape::Run = client.post(&["v1", "runs"], &headers, &request).await?;
         output::answer(self.output, &run, |run, paint| card::run(run, Detail::Brief, paint))?;
         Ok(if self.in_background { 0 } else { code(&run) })
     }

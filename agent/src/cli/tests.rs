@@ -19,6 +19,7 @@ fn every_command_can_be_typed() {
         "doctor -c x.yaml",
         "run pg-ready",
         "run pg-ready -p target=main -p limit=5 --async -o json",
+        "run pg-ready --idempotency-key deploy-42",
         "run pg-ready --params {\"a\":1}",
         "run pg-ready --server http://[::1]:1 --token-file t",
         "--server http://127.0.0.1:1 run pg-ready",

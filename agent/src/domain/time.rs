@@ -50,13 +50,13 @@ impl fmt::Display for Timestamp {
 #[error("this is no time in RFC 3339; write one such as 2026-12-31T18:00:00Z")]
 pub struct InvalidTime;
 
-/// Reads RFC 3339, with `Z` or an offset.
+/// Reads RFC 3339, with `Z` or an offset. What lies before 1970 is its beginning.
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
-        u64::try_from(time.as_millisecond()).map(Self).map_err(|_| InvalidTime)
+        Ok(Self(u64::try_from(time.as_millisecond()).unwrap_or(0)))
     }
 }
 
@@ -76,7 +76,8 @@ mod tests {
         let time = Timestamp::from_millis(1_772_334_855_926);
         assert_eq!(time.to_string().parse(), Ok(time));
         assert_eq!("2026-03-01T04:14:15.926+01:00".parse(), Ok(time));
-        for bad in ["", "2026-03-01", "2026-03-01T03:14:15", "tomorrow", "1969-12-31T23:59:59Z", "1772334855926"] {
+        assert_eq!("1900-01-01T00:00:00Z".parse(), Ok(Timestamp::from_millis(0)));
+        for bad in ["", "2026-03-01", "2026-03-01T03:14:15", "tomorrow", "1772334855926"] {
             assert_eq!(bad.parse::<Timestamp>(), Err(InvalidTime), "{bad}");
         }
     }

@@ -43,6 +43,11 @@ impl UnderWay {
         Place { all: self.clone(), id, tell, cancellation }
     }
 
+    /// Follow a run to its end. None when it is not under way.
+    pub(super) fn follow(&self, id: RunId) -> Option<Started> {
+        self.lock().get(&id).map(Handle::follow)
+    }
+
     /// Ask a run to end, and follow it there. None when it is not under way.
     pub(super) fn cancel(&self, id: RunId, by: Actor) -> Option<Started> {
         let runs = self.lock();

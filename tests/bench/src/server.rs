@@ -12,10 +12,11 @@ use axum::routing::get;
 use paramedic::api::{self, Access, Parts, Token};
 use paramedic::catalog::Catalog;
 use paramedic::clock::SystemClock;
-use paramedic::domain::{PluginName, Rate, Role, Run, RunId, Secret, TokenKey};
+use paramedic::domain::{Actor, PluginName, Rate, Role, Run, RunId, Secret, TokenKey};
 use paramedic::runner::Runner;
 use paramedic::store::{
-    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError,
+    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
+    StoreError,
 };
 use paramedic::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -93,6 +94,18 @@ pub struct NoStore;
 impl Store for NoStore {
     async fn start_run(&self, _: Run) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn start_run_once(&self, _: Run, _: OnceKey) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn keep(&self, _: OnceKey, _: KeptResult) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn kept(&self, _: &Actor, _: &str) -> Result<Option<Kept>, StoreError> {
+        Ok(None)
     }
 
     async fn finish_run(&self, _: Run) -> Result<Finish, StoreError> {

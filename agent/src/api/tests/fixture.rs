@@ -41,6 +41,9 @@ pub(super) struct Api {
     pub(super) runner: Arc<Runner>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) loaded: watch::Sender<bool>,
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+    told: watch::Receiver<bool>,
     _directory: TempDir,
 }
 
@@ -98,17 +101,33 @@ impl Api {
         let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
         catalog.load_all().await;
         let (loaded, told) = watch::channel(true);
-        let parts = Parts {
-            runner: runner.clone(),
+        let mut api = Self {
+            router: Router::new(),
+            store,
+            runner,
+            clock,
             catalog,
-            store: store.clone(),
             metrics,
-            clock: clock.clone(),
-            loaded: told,
-            access,
-            max_body_bytes: MAX_BODY,
+            loaded,
+            told,
+            _directory: directory,
         };
-        Self { router: router(parts), store, runner, clock, loaded, _directory: directory }
+        api.router = router(Parts { access, ..api.parts() });
+        api
+    }
+
+    /// What it stands on, without anybody who may ask.
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            runner: self.runner.clone(),
+            catalog: self.catalog.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            loaded: self.told.clone(),
+            access: Access::default(),
+            max_body_bytes: MAX_BODY,
+        }
     }
 
     /// Ask as it is.

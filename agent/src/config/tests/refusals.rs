@@ -68,8 +68,8 @@ fn each_bad_file_earns_its_message() {
             "a token instead of its digest",
             "auth: { key: { env: TOKEN_KEY }, tokens: [ { name: al ice, role: viewer, hmac: hunter2 } ] }",
             &[
-                "1:53: auth.tokens[0].name: `al ice` is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`",
-                "1:81: auth.tokens[0].hmac: expected the digest of the token as 64 hexadecimal digits; \
+                "1:52: auth.tokens[0].name: `al ice` is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`",
+                "1:80: auth.tokens[0].hmac: expected the digest of the token as 64 hexadecimal digits; \
                  `paramedic token digest` prints it, and `paramedic token new` makes a token with its entry",
             ],
         ),
