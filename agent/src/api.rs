@@ -11,7 +11,7 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
+//!  runs, events, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
@@ -25,6 +25,7 @@ mod accept;
 mod auth;
 mod body;
 pub mod card;
+mod events;
 mod observe;
 mod once;
 mod openapi;
@@ -44,16 +45,17 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::{Extension, Router};
 use axum::extract::{FromRequestParts, Path};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use http::request;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use auth::{Access, Token};
+pub use events::Missed;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
 
@@ -91,6 +93,14 @@ struct App {
     parts: Parts,
     description: String,
     turns: once::Turns,
+    streams: Arc<Semaphore>,
+}
+
+impl App {
+    fn new(parts: Parts, description: String) -> Arc<Self> {
+        let streams = Arc::new(Semaphore::new(events::MAX_STREAMS));
+        Arc::new(Self { parts, description, turns: once::Turns::default(), streams })
+    }
 }
 
 type Shared = axum::extract::State<Arc<App>>;
@@ -100,7 +110,7 @@ pub fn router(mut parts: Parts) -> Router {
     let access = std::mem::take(&mut parts.access);
     let tokens = auth::Tokens::new(access, parts.clock.clone(), parts.metrics.clone());
     let (router, description) = routes().split_for_parts();
-    let app = Arc::new(App { parts, description: openapi::text(&description), turns: once::Turns::default() });
+    let app = App::new(parts, openapi::text(&description));
     // The layers of single routes find it as an extension, because they are laid before there is a state.
     guarded(router.with_state(app.clone()).layer(Extension(app)), tokens)
 }
@@ -124,6 +134,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .acting(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
         .acting(Responder, routes!(runs::cancel))
+        .least(Viewer, routes!(events::show))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))

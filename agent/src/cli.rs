@@ -9,6 +9,7 @@
 
 mod client;
 mod doctor;
+mod follow;
 mod output;
 mod plugins;
 mod run;

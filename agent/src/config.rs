@@ -92,12 +92,5 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
     let plugins = plugins::read(&root, &names, sources);
-    Some(Config {
-        server: server?,
-        auth: auth?,
-        store: store?,
-        engine: engine?,
-        targets: targets?,
-        plugins: plugins?,
-    })
+    Some(Config { server: server?, auth: auth?, store: store?, engine: engine?, targets: targets?, plugins: plugins? })
 }

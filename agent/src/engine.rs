@@ -32,6 +32,7 @@ pub use program::{Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;
+pub use crate::journal::{Observer, Unobserved};
 use artefacts::Artefacts;
 use lane::Lane;
 use ticker::Ticker;

@@ -5,6 +5,7 @@
 //!
 //! Knows the catalog, the engine, the store and the clock; never the API.
 
+mod feed;
 mod under_way;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tracing::Instrument;
 
 use crate::catalog::{Catalog, ParamsError, Plugin, State};
@@ -21,6 +22,9 @@ use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
 use crate::store::{OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
+pub use feed::{Batch, Event, Position, What};
+
+use feed::Feed;
 use under_way::{Awaited, Place, UnderWay};
 
 /// Pauses between attempts to record an end. Together a little over a minute: as long as a full disk or a slow one may
@@ -92,9 +96,42 @@ pub struct Started {
     /// The run as it was recorded, without an end.
     pub run: Arc<Run>,
     ended: Awaited,
+    feed: Arc<Feed>,
+    changes: watch::Receiver<()>,
+}
+
+/// What there is to tell to somebody who watches a run.
+pub enum News {
+    /// This happened.
+    Happened(Batch),
+    /// All is told, and the run has ended.
+    Ended(Arc<Run>),
+    /// All is told, and there will be no record of an end.
+    Lost,
 }
 
 impl Started {
+    /// What happened after `position`. Waits until there is something to tell.
+    pub async fn news(&mut self, position: Position) -> News {
+        loop {
+            // Looked at in this order: nothing happens after the end, and what happens after the look wakes us up.
+            let ended = self.ended.borrow_and_update().clone();
+            let is_over = ended.is_some() || self.ended.has_changed().is_err();
+            self.changes.borrow_and_update();
+            let batch = self.feed.since(position);
+            match (batch.is_empty(), ended, is_over) {
+                (false, ..) => return News::Happened(batch),
+                (true, Some(run), _) => return News::Ended(run),
+                (true, None, true) => return News::Lost,
+                (true, None, false) => {}
+            }
+            tokio::select! {
+                _ = self.changes.changed() => {}
+                _ = self.ended.changed() => {}
+            }
+        }
+    }
+
     /// Wait for the end and its record. None when the end could not be recorded, or the agent is ending.
     pub async fn finished(mut self) -> Option<Arc<Run>> {
         self.ended.wait_for(Option::is_some).await.ok()?.clone()
@@ -151,11 +188,11 @@ impl Runner {
         let slot = self.admit()?;
         let run = Arc::new(self.new_run(&plugin, params, request.actor, request.trigger));
         let place = self.under_way.enter(run.clone());
-        let ended = place.ended();
+        let follower = place.follow(run.clone());
         let (recorded, started) = oneshot::channel();
-        self.see_through(plugin, run.clone(), key, slot, recorded, place);
+        self.see_through(plugin, run, key, slot, recorded, place);
         match started.await {
-            Ok(Ok(())) => Ok(Started { run, ended }),
+            Ok(Ok(())) => Ok(follower),
             Ok(Err(error)) => Err(Refusal::Store(error)),
             // The task goes away unheard only with the whole agent.
             Err(_) => Err(Refusal::ShuttingDown),
@@ -280,6 +317,7 @@ fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
         grants: plugin.grants.clone(),
         plugin: plugin.context.clone(),
         cancellation: place.cancellation.clone(),
+        observer: place.feed.clone(),
     }
 }
 

@@ -22,10 +22,8 @@ pub fn auth(home: &Home, owners: &[(&str, &str, &str)]) -> anyhow::Result<Value>
 /// The same where the key is already in the file at `path`, by [`key`].
 #[must_use]
 pub fn section(path: &str, owners: &[(&str, &str, &str)]) -> Value {
-    let tokens: Vec<Value> = owners
-        .iter()
-        .map(|(name, role, token)| json!({ "name": name, "role": role, "hmac": digest(token) }))
-        .collect();
+    let tokens: Vec<Value> =
+        owners.iter().map(|(name, role, token)| json!({ "name": name, "role": role, "hmac": digest(token) })).collect();
     json!({
         "key": { "file": path },
         "rate": { "per_minute": 6_000_000, "burst": 1_000_000 },

@@ -6,6 +6,8 @@
 mod cancel;
 #[path = "api/cli.rs"]
 mod cli;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/fixture.rs"]
 mod fixture;
 #[path = "api/once.rs"]

@@ -10,10 +10,10 @@
 
 #[path = "postgres_client/attempts.rs"]
 mod attempts;
-#[path = "checks/cancelled.rs"]
-mod cancelled;
 #[path = "checks/canaries.rs"]
 mod canaries;
+#[path = "checks/cancelled.rs"]
+mod cancelled;
 #[path = "checks/escapes.rs"]
 mod escapes;
 #[path = "checks/exhausted.rs"]

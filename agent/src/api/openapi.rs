@@ -9,6 +9,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::Shared;
 use super::problem::Problems;
+use super::shape;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -23,7 +24,7 @@ use super::problem::Problems;
         (name = "agent", description = "The agent itself.")
     ),
     security(("token" = [])),
-    components(schemas(super::Problem)),
+    components(schemas(super::Problem, super::Missed, shape::LogLine, shape::Call, shape::RunSummary)),
     modifiers(&Bearer)
 )]
 struct Base;

@@ -73,6 +73,8 @@ pub(super) enum ApiError {
     Refused(#[from] Refusal),
     #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
     EndUnknown(RunId),
+    #[error("{most} others watch runs already; ask for the run itself now and then, or come back later")]
+    TooManyStreams { most: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a panic: {0}")]
@@ -145,6 +147,7 @@ kinds! {
     KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
+    TooManyStreams = TOO_MANY_REQUESTS "too-many-streams": "Too many watch runs";
     RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
     Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
@@ -189,6 +192,7 @@ impl ApiError {
             Self::NoToken | Self::WrongToken => told(Kind::Unauthenticated),
             Self::ExpiredToken { .. } => told(Kind::ExpiredToken),
             Self::Forbidden { .. } => told(Kind::Forbidden),
+            Self::TooManyStreams { .. } => later(Kind::TooManyStreams, 10),
             Self::RateLimited { seconds, .. } => later(Kind::RateLimited, *seconds),
             Self::UnknownRoute => told(Kind::UnknownRoute),
             Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),

@@ -62,7 +62,7 @@ pub(super) async fn start(
     let id = started.run.id;
     let mut answer = match outcome(started, patience).await {
         Waited::Ended(run) => ended(format, run),
-        Waited::Left(run) => left(format, run),
+        Waited::Left(run) => left_as_preferred(format, run),
         Waited::Lost => return Err(ApiError::EndUnknown(id)),
     };
     answer.extensions_mut().insert(Keep::Recorded);
@@ -76,8 +76,13 @@ fn ended(format: Format, run: Arc<Run>) -> Response {
 
 /// The answer about a run that goes on.
 fn left(format: Format, run: Arc<Run>) -> Response {
+    (StatusCode::ACCEPTED, location(run.id), show_run(format, run, Detail::Brief)).into_response()
+}
+
+/// The same to somebody who did not want to wait.
+fn left_as_preferred(format: Format, run: Arc<Run>) -> Response {
     let applied = [(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"))];
-    (StatusCode::ACCEPTED, location(run.id), applied, show_run(format, run, Detail::Brief)).into_response()
+    (applied, left(format, run)).into_response()
 }
 
 /// The answer to a request whose run was started, or cancelled, by one with the same key before.
@@ -89,7 +94,7 @@ pub(super) async fn again(app: &App, id: RunId, headers: &HeaderMap) -> Result<R
     match (run.ending.is_some(), under_way, patience) {
         (true, ..) => Ok(ended(format, Arc::new(run))),
         (false, None, _) => Err(ApiError::EndUnknown(id)),
-        (false, Some(_), Patience::Limited(_)) => Ok(left(format, Arc::new(run))),
+        (false, Some(_), Patience::Limited(_)) => Ok(left_as_preferred(format, Arc::new(run))),
         (false, Some(_), Patience::Endless) => Err(ApiError::InProgress(Some(id))),
     }
 }
@@ -156,11 +161,12 @@ pub(super) async fn show(State(app): Shared, format: Format, Segment(id): Segmen
 }
 
 /// The id in a path. What is none names no run.
-fn run_id(text: &str) -> Result<RunId, ApiError> {
+pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse().map_err(|_| ApiError::UnknownRun(crate::domain::cut_bytes(text, 80).to_owned()))
 }
 
-async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
+/// The run with that id, from the store.
+pub(super) async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
     app.parts.store.run(id).await?.ok_or_else(|| ApiError::UnknownRun(id.to_string()))
 }
 
@@ -178,8 +184,7 @@ async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
         (status = 200, description = "The run has been cancelled, by this request or by one before it.",
             content((shape::Run = "application/json"), (String = "text/plain"))),
         (status = 202, description = "The run was asked to end, and its end is not recorded yet.", headers(
-            ("Location" = String, description = "Where the run can be found."),
-            ("Preference-Applied" = String, description = "`respond-async`")
+            ("Location" = String, description = "Where the run can be found.")
         ), content((shape::Run = "application/json"), (String = "text/plain"))),
         Problems
     )

@@ -3,6 +3,7 @@
 mod access;
 mod bodies;
 mod description;
+mod events;
 mod failures;
 mod fixture;
 mod lists;

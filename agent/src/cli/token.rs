@@ -73,7 +73,9 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
     if let Some(length) = config::duration(text) {
         return Ok(Expiry::After(length));
     }
-    text.parse().map(Expiry::At).map_err(|_| "expected a length of time such as 90d, or a time such as 2026-12-31T18:00:00Z")
+    text.parse()
+        .map(Expiry::At)
+        .map_err(|_| "expected a length of time such as 90d, or a time such as 2026-12-31T18:00:00Z")
 }
 
 /// Why there is no token and no digest.
@@ -152,7 +154,8 @@ impl New {
 impl Key {
     fn read(&self) -> Result<TokenKey, TokenError> {
         let path = || self.key_file.clone();
-        let secret = config::secret_file(&self.key_file).map_err(|source| TokenError::KeyFile { path: path(), source })?;
+        let secret =
+            config::secret_file(&self.key_file).map_err(|source| TokenError::KeyFile { path: path(), source })?;
         TokenKey::new(secret).map_err(|source| TokenError::Key { path: path(), source })
     }
 }
@@ -220,7 +223,9 @@ mod tests {
         for text in ["s3cret", "s3cret\n", " s3cret\r\n"] {
             assert_eq!(digest(&key, text.as_bytes()).unwrap(), expected);
         }
-        for (text, expected) in [("", "no token"), ("\n", "no token"), ("two\nlines", "a token is one"), ("é", "a token is one")] {
+        for (text, expected) in
+            [("", "no token"), ("\n", "no token"), ("two\nlines", "a token is one"), ("é", "a token is one")]
+        {
             let error = digest(&key, text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
@@ -232,7 +237,11 @@ mod tests {
         for (path, expires, expected) in [
             (short.path(), None, "the key has 5 bytes and needs 32 at least"),
             (Path::new("/nowhere/key"), None, "cannot read the key from /nowhere/key: No such file"),
-            (good.path(), Some(expiry("2026-03-01T03:14:15Z").unwrap()), "--expires: 2026-03-01T03:14:15.000Z has passed"),
+            (
+                good.path(),
+                Some(expiry("2026-03-01T03:14:15Z").unwrap()),
+                "--expires: 2026-03-01T03:14:15.000Z has passed",
+            ),
         ] {
             let error = new(path, expires).make(NOW).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

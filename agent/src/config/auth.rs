@@ -44,7 +44,9 @@ impl Auth {
         // A wrong key or rate is told already; the tokens are read all the same, to tell what is wrong with them.
         let known = (key.clone().flatten(), rate.unwrap_or(Rate::DEFAULT));
         let tokens = auth.or("tokens", Vec::new(), |field| tokens(field, &known));
-        if auth.get("key").is_none() && auth.get("tokens").is_some_and(|field| field.items().is_some_and(|all| !all.is_empty())) {
+        if auth.get("key").is_none()
+            && auth.get("tokens").is_some_and(|field| field.items().is_some_and(|all| !all.is_empty()))
+        {
             return auth.field().refuse(
                 "`key` is missing: tokens are known by digests that are made with it; put the output of \
                  `openssl rand -hex 32` into a file and say `key: { file: PATH }`",

@@ -97,8 +97,7 @@ plugins:
         digest: Digest::of(b"hello"),
         rate: Rate { burst: 9, ..rate },
     };
-    let bob =
-        Token { name: "bob".into(), role: Role::Admin, expires: None, digest: Digest::of(b"world"), rate };
+    let bob = Token { name: "bob".into(), role: Role::Admin, expires: None, digest: Digest::of(b"world"), rate };
     assert_eq!(config.auth, Auth { key: Some(token_key()), tokens: vec![alice, bob] });
     assert_eq!(config.store.path, Path::new("data/runs.db"));
     assert_eq!(config.store.retain, Retain { age: Duration::from_secs(43_200), size_bytes: 2 << 20 });

@@ -78,8 +78,8 @@ impl TokenKey {
 
     /// HMAC-SHA-256 of a token.
     pub fn digest(&self, token: &[u8]) -> Digest {
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.0.expose().as_bytes())
-            .expect("HMAC takes a key of any length");
+        let mut mac =
+            Hmac::<sha2::Sha256>::new_from_slice(self.0.expose().as_bytes()).expect("HMAC takes a key of any length");
         mac.update(token);
         Digest::from_bytes(mac.finalize().into_bytes().into())
     }

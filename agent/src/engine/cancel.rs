@@ -35,6 +35,11 @@ impl Cancellation {
         cancellation().1
     }
 
+    /// True once somebody asked.
+    pub fn is_requested(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Wait until somebody asks, for ever if nobody can any more.
     pub(super) async fn requested(mut self) -> Actor {
         let by = match self.0.wait_for(Option::is_some).await {

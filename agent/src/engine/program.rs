@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::bindings::{Check, CheckPre};
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
-use crate::journal::Journal;
+use crate::journal::{Journal, Observer};
 use crate::policy::Grants;
 
 /// Longest time for `describe`. It must not do anything, so this is generous.
@@ -88,6 +88,8 @@ pub struct Invocation {
     pub plugin: Arc<PluginContext>,
     /// Whether somebody wants it to end.
     pub cancellation: Cancellation,
+    /// Whoever hears what it does while it does it.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// A run that is over.
@@ -179,7 +181,8 @@ impl Engine {
         let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
         let slot = self.describers.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
-        let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
+        let journal = journal(nothing, &plugin, &limits);
+        let instance = self.instance(plugin, journal, &limits, Gate::Describing, slot);
         let pre = program.pre.clone();
         let described = self.on_guest_thread(describe(pre, instance)).await;
         let described = described.unwrap_or_else(|panic| Err(panic.to_string())).map_err(LoadError::Describe)?;
@@ -195,8 +198,9 @@ impl Engine {
             return Finished::without_guest(ending::failed(FailureKind::Capacity, message));
         };
         let limits = invocation.limits;
-        let (plugin, grants) = (invocation.plugin.clone(), invocation.grants.clone());
-        let instance = self.instance(plugin, grants, &limits, Gate::Open, slot);
+        let plugin = invocation.plugin.clone();
+        let journal = journal(invocation.grants.clone(), &plugin, &limits).observed_by(invocation.observer.clone());
+        let instance = self.instance(plugin, journal, &limits, Gate::Open, slot);
         let pre = program.pre.clone();
         match self.on_guest_thread(run(pre, instance, invocation)).await {
             Ok(finished) => finished,
@@ -211,14 +215,12 @@ impl Engine {
     fn instance(
         &self,
         plugin: Arc<PluginContext>,
-        grants: Arc<Grants>,
+        journal: Journal,
         limits: &Limits,
         gate: Gate,
         slot: OwnedSemaphorePermit,
     ) -> Instance {
-        let began = Instant::now();
-        let deadline = began + limits.deadline;
-        let journal = Journal::new(grants, plugin.clock.clone(), limits, deadline);
+        let (began, deadline) = (Instant::now(), journal.deadline());
         let mut store = Store::new(&self.wasmtime, RunState::new(plugin, journal, limits, gate));
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.outcome_bytes.saturating_mul(2).max(1 << 20));
@@ -238,6 +240,11 @@ impl Engine {
             None => Ok(work.await),
         }
     }
+}
+
+/// The journal of a run that begins now.
+fn journal(grants: Arc<Grants>, plugin: &PluginContext, limits: &Limits) -> Journal {
+    Journal::new(grants, plugin.clock.clone(), limits, Instant::now() + limits.deadline)
 }
 
 /// Do work that takes long, or waits for a disk, on a thread of its own. What panics there is one plugin's misfortune.

@@ -122,7 +122,6 @@ fn headers_json(headers: &[Label]) -> Result<String, StoreError> {
 
 /// Forget some keys whose time is over. Returns how many; none means that all are gone.
 pub(super) fn forget_some(db: &Connection, now: Timestamp) -> Result<u64, StoreError> {
-    let forgotten =
-        db.prepare_cached(FORGET_SOME)?.execute(params![millis(now.before(KEY_LIFE)), STEP_ROWS])?;
+    let forgotten = db.prepare_cached(FORGET_SOME)?.execute(params![millis(now.before(KEY_LIFE)), STEP_ROWS])?;
     Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
 }

@@ -24,6 +24,7 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/v1/runs", Some(Role::Responder)),
     ("GET", "/v1/runs/{id}", Some(Role::Viewer)),
     ("DELETE", "/v1/runs/{id}", Some(Role::Responder)),
+    ("GET", "/v1/runs/{id}/events", Some(Role::Viewer)),
 ];
 
 const OWNERS: [(Role, &str); 3] = [(Role::Viewer, VIEWER), (Role::Responder, RESPONDER), (Role::Admin, TOKEN)];

@@ -101,17 +101,8 @@ impl Api {
         let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
         catalog.load_all().await;
         let (loaded, told) = watch::channel(true);
-        let mut api = Self {
-            router: Router::new(),
-            store,
-            runner,
-            clock,
-            catalog,
-            metrics,
-            loaded,
-            told,
-            _directory: directory,
-        };
+        let mut api =
+            Self { router: Router::new(), store, runner, clock, catalog, metrics, loaded, told, _directory: directory };
         api.router = router(Parts { access, ..api.parts() });
         api
     }

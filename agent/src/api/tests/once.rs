@@ -14,7 +14,7 @@ use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::fixture::{Answer, Api, RESPONDER, TOKEN, send, with_token};
-use crate::api::once::{Turns, once};
+use crate::api::once::once;
 use crate::api::{App, auth, guarded};
 
 /// An act that can be held up.
@@ -30,7 +30,8 @@ impl Act {
     fn new(api: &Api, permits: usize) -> Self {
         let (begun, done, gate) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(permits)));
         let count = {
-            let (begun, done, gate): (Arc<AtomicUsize>, Arc<AtomicUsize>, _) = (Arc::clone(&begun), Arc::clone(&done), gate.clone());
+            let (begun, done, gate): (Arc<AtomicUsize>, Arc<AtomicUsize>, _) =
+                (Arc::clone(&begun), Arc::clone(&done), gate.clone());
             move || {
                 let (begun, done, gate) = (begun.clone(), done.clone(), gate.clone());
                 async move {
@@ -45,11 +46,13 @@ impl Act {
             let answer = format!("done {}", act().await);
             (StatusCode::CREATED, [("location", "/made"), ("x-other", "not kept")], answer).into_response()
         };
-        let fail = async move |_: Request| -> Response { (StatusCode::CONFLICT, fail().await.to_string()).into_response() };
-        let large = async move |_: Request| -> Response { ("x".repeat(1 << 20) + &large().await.to_string()).into_response() };
+        let fail =
+            async move |_: Request| -> Response { (StatusCode::CONFLICT, fail().await.to_string()).into_response() };
+        let large =
+            async move |_: Request| -> Response { ("x".repeat(1 << 20) + &large().await.to_string()).into_response() };
         let parts = api.parts();
         let tokens = auth::Tokens::new(super::fixture::access(), parts.clock.clone(), parts.metrics.clone());
-        let app = Arc::new(App { parts, description: String::new(), turns: Turns::default() });
+        let app = App::new(parts, String::new());
         let routes = Router::new().route("/act", post(act)).route("/fail", post(fail)).route("/large", post(large));
         let router = guarded(routes.layer(from_fn(once)).layer(Extension(app)), tokens);
         Self { begun, done, gate, router }

@@ -92,7 +92,9 @@ fn each_bad_file_earns_its_message() {
         (
             "a key in the file, and one that is short",
             "auth: { key: hunter2-hunter2-hunter2-hunter2-hunter2 }\ntargets: {}",
-            &["1:14: auth.key: a secret does not belong in this file; point at it with `{ env: NAME }` or `{ file: PATH }`"],
+            &[
+                "1:14: auth.key: a secret does not belong in this file; point at it with `{ env: NAME }` or `{ file: PATH }`",
+            ],
         ),
         (
             "a key that is short",
