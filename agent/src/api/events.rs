@@ -82,12 +82,7 @@ pub(super) async fn show(State(app): Shared, headers: HeaderMap, Segment(id): Se
         }
     };
     let reader = Reader { source: Some(source), position, waiting: VecDeque::new(), _permit: permit };
-    let events = stream::unfold(reader, async |mut reader| {
-        let event = reader.next().await?;
-        Some((Ok::<_, Infallible>(event), reader))
-    });
-    let alive = KeepAlive::new().interval(HEARTBEAT).text("still here");
-    Ok(([NO_BUFFERING], Sse::new(events).keep_alive(alive)).into_response())
+    Ok(reader.into_response())
 }
 
 /// Where a reader begins; none where it has everything.
@@ -132,6 +127,17 @@ struct Reader {
 enum Source {
     UnderWay(Started),
     Ended(Arc<Run>),
+}
+
+impl IntoResponse for Reader {
+    fn into_response(self) -> Response {
+        let events = stream::unfold(self, async |mut reader| {
+            let event = reader.next().await?;
+            Some((Ok::<_, Infallible>(event), reader))
+        });
+        let alive = KeepAlive::new().interval(HEARTBEAT).text("still here");
+        ([NO_BUFFERING], Sse::new(events).keep_alive(alive)).into_response()
+    }
 }
 
 impl Reader {
@@ -214,7 +220,86 @@ fn story(run: &Run, position: Position) -> Vec<Event> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::domain::{LogLevel, LogLine, LogSource, Timestamp};
+
+    fn reader(position: Position) -> Reader {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Reader { source: None, position, waiting: VecDeque::new(), _permit: permit }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_too_slow_is_told_how_much_it_missed_and_goes_on_behind_it() {
+        let mut reader = reader(Position { lines: 3, calls: 1 });
+        reader.missed(Position::default());
+        reader.missed(Position { lines: 10, calls: 2 });
+        let (level, source) = (LogLevel::Info, LogSource::Plugin);
+        let time = Timestamp::from_millis(1_772_334_855_926);
+        let line = LogLine { time, level, source, message: "two\nlines".to_owned(), fields: Vec::new() };
+        let position = Position { lines: 14, calls: 3 };
+        reader.happened(&[Event { position, what: What::Line(Arc::new(line)) }]);
+        let body = reader.into_response().into_body().collect().await.unwrap().to_bytes();
+        let expected = "event: missed\nid: 13-3\ndata: {\"lines\":10,\"calls\":2}\n\n\
+            event: log\nid: 14-3\ndata: {\"time\":\"2026-03-01T03:14:15.926Z\",\"level\":\"info\",\"source\":\"plugin\",\
+            \"message\":\"two\\nlines\",\"fields\":[]}\n\n";
+        assert_eq!(String::from_utf8_lossy(&body), expected);
+    }
+
+    #[test]
+    fn the_record_keeps_the_order_of_calls_also_when_the_clock_was_set_back() {
+        let call = |sequence: u32, started: u64| crate::domain::CallRecord {
+            sequence,
+            operation: "redis/ping".to_owned(),
+            target: "redis/cache".to_owned(),
+            arguments: "{}".to_owned(),
+            decision: crate::domain::Decision::Permitted,
+            started: Timestamp::from_millis(started),
+            duration: Duration::ZERO,
+            answer_bytes: 0,
+            answer_digest: None,
+            error: None,
+        };
+        let run = Run {
+            id: crate::domain::RunId::new(Timestamp::from_millis(0)),
+            plugin: "noop".parse().unwrap(),
+            version: String::new(),
+            digest: crate::domain::Digest::of(b""),
+            mode: crate::domain::Mode::Check,
+            trigger: crate::domain::Trigger::Manual,
+            actor: crate::domain::Actor(String::new()),
+            params: "{}".to_owned(),
+            started: Timestamp::from_millis(0),
+            finished: None,
+            ending: None,
+            usage: crate::domain::Usage::default(),
+            log: Vec::new(),
+            calls: vec![call(1, 5_000), call(2, 1_000), call(3, 6_000)],
+        };
+        let sequences = |after: u32| {
+            let told = story(&run, Position { lines: 0, calls: after });
+            let sequence = |event: &Event| match &event.what {
+                What::Call(call) => (event.position.calls, call.sequence),
+                What::Line(_) => panic!("there is no line"),
+            };
+            told.iter().map(sequence).collect::<Vec<_>>()
+        };
+        assert_eq!(sequences(0), [(1, 1), (2, 2), (3, 3)]);
+        assert_eq!(sequences(2), [(3, 3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_shows_that_it_lives() {
+        let pending = stream::pending::<Result<sse::Event, Infallible>>();
+        let alive = KeepAlive::new().interval(HEARTBEAT).text("still here");
+        let mut body = Sse::new(pending).keep_alive(alive).into_response().into_body();
+        for _ in 0..3 {
+            let frame = tokio::time::timeout(2 * HEARTBEAT, body.frame()).await.unwrap().unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().as_ref(), b": still here\n\n");
+        }
+    }
 
     fn read(text: &str) -> Result<Option<Position>, String> {
         let mut headers = HeaderMap::new();

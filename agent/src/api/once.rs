@@ -148,8 +148,8 @@ async fn keep(app: &App, key: OnceKey, response: Response) -> Response {
             (response, result)
         }
         None => match answer(response).await {
-            Ok((response, answer)) => (response, KeptResult::Answer(answer)),
-            Err(response) => {
+            (response, Some(answer)) => (response, KeptResult::Answer(answer)),
+            (response, None) => {
                 tracing::warn!("an answer is too large to be kept with its idempotency key");
                 return response;
             }
@@ -162,10 +162,10 @@ async fn keep(app: &App, key: OnceKey, response: Response) -> Response {
     response
 }
 
-/// The answer as it can be kept, beside itself. Gives it back alone where it is too large or has no known end.
-async fn answer(response: Response) -> Result<(Response, KeptAnswer), Response> {
+/// An answer and what can be kept of it: nothing where it is too large or has no known end.
+async fn answer(response: Response) -> (Response, Option<KeptAnswer>) {
     if response.body().size_hint().upper().is_none_or(|size| size > MAX_ANSWER) {
-        return Err(response);
+        return (response, None);
     }
     let (parts, body) = response.into_parts();
     // Its size is known, so it is in memory already and cannot break off.
@@ -176,7 +176,7 @@ async fn answer(response: Response) -> Result<(Response, KeptAnswer), Response> 
     };
     let headers = KEPT_HEADERS.iter().filter_map(header).collect();
     let answer = KeptAnswer { status: parts.status.as_u16(), headers, body: bytes.to_vec() };
-    Ok((Response::from_parts(parts, Body::from(bytes)), answer))
+    (Response::from_parts(parts, Body::from(bytes)), Some(answer))
 }
 
 /// Answer as before.
