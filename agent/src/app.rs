@@ -22,7 +22,7 @@ pub use doctor::examine;
 use crate::api;
 use crate::catalog::{Catalog, Entry, Surroundings};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ServerTls, Source};
+use crate::config::{Auth, Config, ServerTls, Source};
 use crate::domain::Label;
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
@@ -39,10 +39,8 @@ const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
 
 /// Run the agent until it is told to end.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    if config.tokens.is_empty() {
-        anyhow::bail!(
-            "auth.tokens is empty, so nobody could ask anything; `paramedic doctor` tells how to make a token"
-        );
+    if config.auth.tokens.is_empty() {
+        anyhow::bail!("auth.tokens is empty, so nobody could ask anything; `paramedic token new` makes a token");
     }
     // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
     let mut orders = Orders::listen()?;
@@ -133,7 +131,7 @@ impl Agent {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             loaded: self.loaded.subscribe(),
-            tokens: config.tokens.iter().map(|t| api::Token { name: t.name.clone(), digest: t.digest }).collect(),
+            access: access(&config.auth),
             max_body_bytes: config.server.max_body_bytes,
         }
     }
@@ -143,6 +141,17 @@ fn tls(files: &ServerTls) -> anyhow::Result<Arc<api::Tls>> {
     let ServerTls { certificate, key } = files.clone();
     let tls = api::Tls::load(api::TlsFiles { certificate, key }).context("cannot use server.tls")?;
     Ok(Arc::new(tls))
+}
+
+fn access(auth: &Auth) -> api::Access {
+    let token = |token: &crate::config::Token| api::Token {
+        name: token.name.clone(),
+        role: token.role,
+        expires: token.expires,
+        digest: token.digest,
+        rate: token.rate,
+    };
+    api::Access { key: auth.key.clone(), tokens: auth.tokens.iter().map(token).collect() }
 }
 
 fn engine_settings(config: &Config) -> Settings {

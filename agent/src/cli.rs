@@ -9,10 +9,12 @@
 
 mod client;
 mod doctor;
+mod follow;
 mod output;
 mod plugins;
 mod run;
 mod runs;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use doctor::report;
 
+use crate::clock::SystemClock;
 use client::{AskError, Client};
 
 /// Exit code of everything that could not be done. Monitoring systems read it as "unknown".
@@ -62,6 +65,8 @@ pub enum Command {
     /// Look at the configuration without an agent.
     #[command(subcommand)]
     Config(Configuration),
+    /// Make tokens, and the digests by which the agent knows them.
+    Token(token::Token),
     /// Everything that is asked of a running agent.
     #[command(flatten)]
     Ask(Question),
@@ -116,7 +121,7 @@ pub enum Configuration {
 pub enum Question {
     /// Run a plugin; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Run(run::Run),
-    /// List runs, or show one.
+    /// List runs, show one, or end one.
     Runs(runs::Runs),
     /// List plugins, or show one.
     Plugins(plugins::Plugins),
@@ -138,6 +143,17 @@ pub fn print(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&AskError::Output(error));
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}
+
+/// Make a token or a digest, print it, and tell the exit code.
+pub fn token(token: token::Token) -> ExitCode {
+    match token.execute(&SystemClock) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
             ExitCode::from(UNKNOWN)
         }
     }

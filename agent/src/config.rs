@@ -9,6 +9,7 @@
 //! have to do so once.
 
 mod agent;
+mod auth;
 mod choices;
 mod field;
 mod grants;
@@ -28,12 +29,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use agent::{Engine, Retain, Server, ServerTls, Store, Token};
+pub use agent::{Engine, Retain, Server, ServerTls, Store};
+pub use auth::{Auth, Token};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
 pub use schema::schema;
-pub use sources::{Environment, environment};
+pub use sources::{Environment, environment, secret_file};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
+pub use units::duration;
 
 use crate::domain::PluginName;
 
@@ -47,8 +50,8 @@ use sources::Sources;
 pub struct Config {
     /// The HTTP API.
     pub server: Server,
-    /// Who may ask. Empty means nobody.
-    pub tokens: Vec<Token>,
+    /// Who may ask.
+    pub auth: Auth,
     /// The agent's own database.
     pub store: Store,
     /// How plugins are run.
@@ -86,17 +89,10 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
     let names = Names::collect(&root);
     let server = Server::read(&root, sources);
-    let tokens = agent::tokens(&root);
+    let auth = Auth::read(&root, sources);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
     let plugins = plugins::read(&root, &names, sources);
-    Some(Config {
-        server: server?,
-        tokens: tokens?,
-        store: store?,
-        engine: engine?,
-        targets: targets?,
-        plugins: plugins?,
-    })
+    Some(Config { server: server?, auth: auth?, store: store?, engine: engine?, targets: targets?, plugins: plugins? })
 }

@@ -11,6 +11,7 @@
 //! Knows the host, policy, domain and the clock; never the API, scheduler, store or catalog.
 
 mod artefacts;
+mod cancel;
 mod ending;
 mod lane;
 mod metadata;
@@ -26,10 +27,12 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use artefacts::CacheError;
+pub use cancel::{Cancellation, Canceller, cancellation};
 pub use program::{Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;
+pub use crate::journal::{Observer, Unobserved};
 use artefacts::Artefacts;
 use lane::Lane;
 use ticker::Ticker;

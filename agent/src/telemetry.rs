@@ -42,7 +42,7 @@ pub fn install(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!(error))
 }
 
-/// Everything that `/metrics` shows. Labels are names of configured plugins and words of fixed lists, so their number is
+/// Everything that `/metrics` shows. Labels are names of configured plugins and tokens and words of fixed lists, so their number is
 /// bounded by the configuration.
 pub struct Metrics {
     registry: Registry,
@@ -58,6 +58,12 @@ pub struct Metrics {
     pub plugins: Family<StateLabels, Gauge>,
     /// The agent's own database.
     pub store: StoreMetrics,
+    limited: Family<TokenLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    token: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -103,6 +109,7 @@ impl Default for Metrics {
             turned_away: Counter::default(),
             plugins: Family::default(),
             store: StoreMetrics::register(&mut registry),
+            limited: Family::default(),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
@@ -116,6 +123,7 @@ impl Default for Metrics {
         registry.register("runs_in_flight", "Runs under way", metrics.running.clone());
         registry.register("runs_turned_away", "Runs refused because all slots were taken", metrics.turned_away.clone());
         registry.register("plugins", "Plugins by state", metrics.plugins.clone());
+        registry.register("requests_limited", "Requests of a token beyond its rate", metrics.limited.clone());
         Self { registry, ..metrics }
     }
 }
@@ -139,6 +147,11 @@ impl Metrics {
             let labels = CallLabels { plugin: plugin.clone(), operation: call.operation.clone(), decision };
             self.calls.get_or_create(&labels).inc();
         }
+    }
+
+    /// Count a request that came too soon after others with the same token.
+    pub fn rate_limited(&self, token: &str) {
+        self.limited.get_or_create(&TokenLabels { token: token.to_owned() }).inc();
     }
 
     /// The text of `/metrics`, in the OpenMetrics 1.0 format.

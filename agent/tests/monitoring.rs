@@ -40,7 +40,8 @@ fn metric(series: &str) -> &str {
 fn alerts_dashboard_and_pages_name_metrics_that_exist() {
     let registered = registered();
     assert!(registered.contains("paramedic_runs") && registered.contains("paramedic_run_duration_seconds"));
-    let published = [files("deploy/monitoring", "yaml"), files("deploy/monitoring", "json"), files("docs", "md")].concat();
+    let published =
+        [files("deploy/monitoring", "yaml"), files("deploy/monitoring", "json"), files("docs", "md")].concat();
     let series = Regex::new(r"\bparamedic_[a-z_]+[a-z]\b").unwrap();
     let mut seen = BTreeSet::new();
     for path in &published {

@@ -16,7 +16,7 @@ mod text;
 pub use notation::{assignment, read_value};
 pub use page::Paint;
 pub use plugin::{plugin, plugins};
-pub use run::{Detail, run};
+pub use run::{Detail, log_line, run};
 pub use runs::runs;
 pub use text::printable_json;
 

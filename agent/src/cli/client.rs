@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
-use reqwest::{RequestBuilder, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Host;
 
 use super::{Connection, output};
@@ -57,6 +58,8 @@ pub(super) enum AskError {
     Refused(Box<Problem>),
     #[error("{url} answered {status} with something that no agent says; is this the agent's address?")]
     Foreign { url: Url, status: StatusCode },
+    #[error("the agent's stream of events broke off; what was asked for may go on: see `paramedic runs`")]
+    Broken,
     #[error("{0}")]
     Params(String),
     #[error("cannot print the answer: {0}")]
@@ -117,14 +120,34 @@ impl Client {
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        prefer: Option<&'static str>,
+        headers: &[(&'static str, Option<&str>)],
         body: &impl Serialize,
     ) -> Result<T, AskError> {
-        let mut request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
-        if let Some(prefer) = prefer {
-            request = request.header("Prefer", prefer);
+        let request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
+        let given = headers.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        self.ask(given.fold(request, |request, (name, value)| request.header(name, value))).await
+    }
+
+    /// Watch something: a stream of events after the one with the id `last`. None when that was the last one.
+    pub(super) async fn events(&self, path: &[&str], last: Option<&str>) -> Result<Option<Response>, AskError> {
+        let mut request = self.request(Method::GET, self.url(path)).header(ACCEPT, "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
         }
-        self.ask(request).await
+        let response = request.timeout(RUN_TIMEOUT).send().await.map_err(|error| self.silence(error))?;
+        let kind = response.headers().get(CONTENT_TYPE).cloned();
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        if kind.is_some_and(|kind| kind == "text/event-stream") {
+            return Ok(Some(response));
+        }
+        self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
+    }
+
+    /// End something.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
+        self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -137,12 +160,15 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url).header(ACCEPT, "application/json");
-        request.header(AUTHORIZATION, self.authorization.clone())
+        self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AskError> {
-        let response = request.send().await.map_err(|error| self.silence(error))?;
+        let request = request.header(ACCEPT, "application/json");
+        self.read(request.send().await.map_err(|error| self.silence(error))?).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, AskError> {
         let (status, url) = (response.status(), response.url().clone());
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
         let body = response.bytes().await.map_err(|error| self.silence(error))?;

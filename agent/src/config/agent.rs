@@ -1,10 +1,8 @@
-//! Settings of the agent itself: where it listens, who may ask, what it keeps and how much it works at once.
+//! Settings of the agent itself: where it listens, what it keeps and how much it works at once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use crate::domain::Digest;
 
 use super::field::{Field, Mapping};
 use super::report::quoted;
@@ -32,15 +30,6 @@ pub struct ServerTls {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-}
-
-/// One entry of `auth.tokens`: someone who may ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Name under which runs are recorded.
-    pub name: String,
-    /// SHA-256 of the token. The token itself is not in the configuration.
-    pub digest: Digest,
 }
 
 /// `store`: the agent's own database.
@@ -121,63 +110,6 @@ fn address(field: &Field<'_>, may_be_remote: bool) -> Option<SocketAddr> {
          loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
         quoted(text)
     ))
-}
-
-/// Read `auth`.
-pub(super) fn tokens(root: &Mapping<'_>) -> Option<Vec<Token>> {
-    let auth = root.section("auth", &["tokens"])?;
-    let tokens = auth.or("tokens", Vec::new(), |field| {
-        let tokens = field.all(|item| Some((item.clone(), token(item)?)))?;
-        refuse_twins(&tokens)?;
-        Some(tokens)
-    })?;
-    Some(tokens.into_iter().map(|(_, token)| token).collect())
-}
-
-fn token(field: &Field<'_>) -> Option<Token> {
-    let token = field.mapping(&["name", "sha256"])?;
-    let name = token.required("name", actor);
-    let digest = token.required("sha256", token_digest);
-    Some(Token { name: name?, digest: digest? })
-}
-
-/// A name that reads well in a record and in a header.
-fn actor(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
-    if text.len() <= 64 && text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    field.refuse(format!("{} is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`", quoted(text)))
-}
-
-/// What stands here by mistake is likely the token itself, so no message shows it.
-fn token_digest(field: &Field<'_>) -> Option<Digest> {
-    let Ok(digest) = field.text()?.parse::<Digest>() else {
-        return field.refuse(
-            "expected the SHA-256 of the token as 64 hexadecimal digits; \
-             `printf %s \"$TOKEN\" | sha256sum` prints it",
-        );
-    };
-    if digest == Digest::of(b"") {
-        return field.refuse("this is the SHA-256 of an empty token");
-    }
-    Some(digest)
-}
-
-/// Two people under one name, or one token under two names, would make the records lie.
-fn refuse_twins(tokens: &[(Field<'_>, Token)]) -> Option<()> {
-    let mut distinct = Some(());
-    for (i, (field, token)) in tokens.iter().enumerate() {
-        for (earlier_field, earlier) in tokens.iter().take(i) {
-            if earlier.name == token.name {
-                distinct = field.refuse(format!("{} is the name of {} too", quoted(&token.name), earlier_field.path()));
-            } else if earlier.digest == token.digest {
-                distinct = field.refuse(format!("this token is that of {} too", earlier_field.path()));
-            }
-        }
-    }
-    distinct
 }
 
 impl Store {

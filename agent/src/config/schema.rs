@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::units::{show_duration, show_size};
-use crate::domain::{Limits, Operation, System};
+use crate::domain::{Limits, Operation, Rate, Role, System};
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
@@ -58,15 +58,50 @@ fn auth() -> Value {
     let digest = json!({
         "type": "string",
         "pattern": "^(sha256:)?[0-9a-fA-F]{64}$",
-        "description": "SHA-256 of the token: printf %s \"$TOKEN\" | sha256sum",
+        "description": "Digest of the token under the key; `paramedic token new` makes a token with its entry.",
     });
     let name = json!({
         "type": "string",
         "pattern": "^[A-Za-z0-9._@-]{1,64}$",
         "description": "Name under which runs are recorded.",
     });
-    let token = object("Someone who may ask.", [required("name", name), required("sha256", digest)]);
-    object("Who may ask. Without a token nobody may.", [optional("tokens", list("The tokens.", token))])
+    let role = json!({
+        "enum": Role::ALL.map(Role::as_str),
+        "description": "What it may do: read, also run and cancel, or everything.",
+    });
+    let expires = json!({
+        "type": "string",
+        "description": "When it stops being good, such as 2027-01-31T00:00:00Z.",
+    });
+    let token = object(
+        "Someone who may ask.",
+        [
+            required("name", name),
+            required("role", role),
+            optional("expires", expires),
+            required("hmac", digest),
+            optional("rate", rate("How often it may ask.")),
+        ],
+    );
+    object(
+        "Who may ask. Without a token nobody may.",
+        [
+            optional("key", secret("The key of the tokens' digests, of 32 bytes or more.")),
+            optional("rate", rate("How often each token may ask.")),
+            optional("tokens", list("The tokens.", token)),
+        ],
+    )
+}
+
+fn rate(about: &str) -> Value {
+    let Rate { per_minute, burst } = Rate::DEFAULT;
+    object(
+        about,
+        [
+            optional("per_minute", whole("Requests in a minute.", 1..=6_000_000, per_minute.into())),
+            optional("burst", whole("Requests at once.", 1..=1_000_000, burst.into())),
+        ],
+    )
 }
 
 fn store() -> Value {

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use wasmtime::Store;
 use wasmtime::component::Component;
 
+use super::cancel::Cancellation;
 use super::lane::Place;
 use super::ticker::Ticking;
 use super::{Engine, ending, metadata, outcome, until};
@@ -22,7 +23,7 @@ use crate::domain::{
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::bindings::{Check, CheckPre};
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
-use crate::journal::Journal;
+use crate::journal::{Journal, Observer};
 use crate::policy::Grants;
 
 /// Longest time for `describe`. It must not do anything, so this is generous.
@@ -90,6 +91,10 @@ pub struct Invocation {
     pub grants: Arc<Grants>,
     /// What the plugin's runs share.
     pub plugin: Arc<PluginContext>,
+    /// Whether somebody wants it to end.
+    pub cancellation: Cancellation,
+    /// Whoever hears what it does while it does it.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// A run that is over.
@@ -181,7 +186,8 @@ impl Engine {
         let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
         let slot = self.describers.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
-        let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
+        let journal = journal(nothing, &plugin, &limits);
+        let instance = self.instance(plugin, journal, &limits, Gate::Describing, slot);
         let (pre, place) = (program.pre.clone(), instance.place.clone());
         let described = self.see_through(&place, describe(pre, instance)).await;
         let described = described.unwrap_or_else(|defect| Err(defect.to_string())).map_err(LoadError::Describe)?;
@@ -189,15 +195,17 @@ impl Engine {
     }
 
     /// Run a program to its end. Never takes longer than the deadline in `invocation`, and ends with the caller: dropping
-    /// the future ends the guest and its host calls.
+    /// the future ends the guest and its host calls. So does the cancellation, which leaves what was done until then in the
+    /// record.
     pub async fn run(&self, program: &Program, invocation: Invocation) -> Finished {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let message = "every slot of the engine is taken".to_owned();
             return Finished::without_guest(ending::failed(FailureKind::Capacity, message));
         };
         let limits = invocation.limits;
-        let (plugin, grants) = (invocation.plugin.clone(), invocation.grants.clone());
-        let instance = self.instance(plugin, grants, &limits, Gate::Open, slot);
+        let plugin = invocation.plugin.clone();
+        let journal = journal(invocation.grants.clone(), &plugin, &limits).observed_by(invocation.observer.clone());
+        let instance = self.instance(plugin, journal, &limits, Gate::Open, slot);
         let (pre, place) = (program.pre.clone(), instance.place.clone());
         match self.see_through(&place, run(pre, instance, invocation)).await {
             Ok(finished) => finished,
@@ -212,14 +220,12 @@ impl Engine {
     fn instance(
         &self,
         plugin: Arc<PluginContext>,
-        grants: Arc<Grants>,
+        journal: Journal,
         limits: &Limits,
         gate: Gate,
         slot: OwnedSemaphorePermit,
     ) -> Instance {
-        let began = Instant::now();
-        let deadline = began + limits.deadline;
-        let journal = Journal::new(grants, plugin.clock.clone(), limits, deadline);
+        let (began, deadline) = (Instant::now(), journal.deadline());
         let mut store = Store::new(&self.wasmtime, RunState::new(plugin, journal, limits, gate));
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.outcome_bytes.saturating_mul(2).max(1 << 20));
@@ -268,6 +274,11 @@ impl Defect {
     }
 }
 
+/// The journal of a run that begins now.
+fn journal(grants: Arc<Grants>, plugin: &PluginContext, limits: &Limits) -> Journal {
+    Journal::new(grants, plugin.clock.clone(), limits, Instant::now() + limits.deadline)
+}
+
 /// Do work that takes long, or waits for a disk, on a thread of its own. What panics there is one plugin's misfortune.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))
@@ -296,13 +307,20 @@ async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invoca
         let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
     });
-    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running).await;
+    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running);
+    let called = tokio::select! {
+        // A guest that ends in the same moment has ended by itself.
+        biased;
+        called = called => Ok(called),
+        by = invocation.cancellation.clone().requested() => Err(by),
+    };
     instance.store.data().finish_streams();
     let ending = match called {
-        Ok(Ok(Ok(outcome))) => outcome::concluded(outcome, &invocation.limits),
-        Ok(Ok(Err(failure))) => ending::given(failure),
-        Ok(Err(error)) => ending::found(&error, instance.store.data()),
-        Err(_) => ending::stopped(crate::journal::Stop::Deadline),
+        Ok(Ok(Ok(Ok(outcome)))) => outcome::concluded(outcome, &invocation.limits),
+        Ok(Ok(Ok(Err(failure)))) => ending::given(failure),
+        Ok(Ok(Err(error))) => ending::found(&error, instance.store.data()),
+        Ok(Err(_)) => ending::stopped(crate::journal::Stop::Deadline),
+        Err(by) => ending::cancelled(&by),
     };
     finish(instance, ending)
 }

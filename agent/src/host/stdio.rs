@@ -121,9 +121,11 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::domain::{Limits, Timestamp};
+    use crate::journal::Unobserved;
 
     fn captured(writes: &[&[u8]]) -> Vec<String> {
-        let log = RunLog::new(Arc::new(ManualClock::at(Timestamp::from_millis(5))), &Limits::DEFAULT);
+        let log =
+            RunLog::new(Arc::new(ManualClock::at(Timestamp::from_millis(5))), &Limits::DEFAULT, Arc::new(Unobserved));
         let capture = Capture::stdout(log.clone());
         writes.iter().for_each(|bytes| capture.push(bytes).unwrap());
         capture.finish();

@@ -14,11 +14,11 @@ use super::retention::Rule;
 use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
-    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, file, retention,
-    runs, state,
+    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
+    StoreError, file, once, retention, runs, state,
 };
 use crate::clock::Clock;
-use crate::domain::{PluginName, Run, RunId};
+use crate::domain::{Actor, PluginName, Run, RunId};
 
 /// How often at most a store in trouble is asked whether it takes writes again.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
@@ -87,6 +87,16 @@ impl SqliteStore {
         }
     }
 
+    async fn forget_keys(&self) -> Result<u64, StoreError> {
+        let (mut forgotten, now) = (0, self.clock.now());
+        loop {
+            match self.writer.write_patiently(move |db| once::forget_some(db, now)).await? {
+                0 => return Ok(forgotten),
+                keys => forgotten += keys,
+            }
+        }
+    }
+
     /// Returns by how much the file got smaller.
     async fn shrink(&self) -> Result<u64, StoreError> {
         let sizes = |db: &Connection| Ok((retention::free_pages(db)?, retention::file_bytes(db)?));
@@ -131,10 +141,28 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn start_run(&self, run: Run) -> Result<(), StoreError> {
-        if run.finished.is_some() || run.ending.is_some() {
-            return Err(StoreError::Invalid(format!("run {} cannot begin: it has an end", run.id)));
-        }
+        refuse_end(&run)?;
         self.writer.write(move |db| runs::start(db, &run)).await
+    }
+
+    async fn start_run_once(&self, run: Run, key: OnceKey) -> Result<(), StoreError> {
+        refuse_end(&run)?;
+        let (result, clock) = (KeptResult::Run(run.id), Arc::clone(&self.clock));
+        let start = move |db: &Connection| {
+            once::record(db, &key, &result, clock.now())?;
+            runs::start(db, &run)
+        };
+        self.writer.write(start).await
+    }
+
+    async fn keep(&self, key: OnceKey, result: KeptResult) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.write(move |db| once::record(db, &key, &result, clock.now())).await
+    }
+
+    async fn kept(&self, actor: &Actor, key: &str) -> Result<Option<Kept>, StoreError> {
+        let (actor, key, now) = (actor.clone(), key.to_owned(), self.clock.now());
+        self.readers.read(move |db| once::get(db, &actor, &key, now)).await
     }
 
     async fn finish_run(&self, run: Run) -> Result<Finish, StoreError> {
@@ -189,7 +217,7 @@ impl Store for SqliteStore {
     async fn retain(&self, policy: RetentionPolicy) -> Result<Removed, StoreError> {
         let now = self.clock.now();
         let state_entries = self.writer.write_patiently(move |db| state::forget_all_expired(db, now)).await?;
-        let mut removed = Removed { state_entries, ..Removed::default() };
+        let mut removed = Removed { state_entries, keys: self.forget_keys().await?, ..Removed::default() };
         if let Some(age) = policy.max_age {
             removed.runs += self.remove_all(Rule::StartedBefore(now.before(age))).await?;
         }
@@ -227,6 +255,13 @@ impl SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.writer.write(move |db| put.record(db, clock.now())).await
     }
+}
+
+fn refuse_end(run: &Run) -> Result<(), StoreError> {
+    if run.finished.is_some() || run.ending.is_some() {
+        return Err(StoreError::Invalid(format!("run {} cannot begin: it has an end", run.id)));
+    }
+    Ok(())
 }
 
 fn verify(db: &Connection) -> Result<Vec<String>, StoreError> {

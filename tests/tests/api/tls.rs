@@ -1,9 +1,10 @@
 //! An agent with a certificate, asked by the command line.
 
+use paramedic_tests::access;
 use paramedic_tests::agent::{Agent, Home, free_address};
 
 use crate::cli::{paramedic, told};
-use crate::fixture::{TOKEN, sha256};
+use crate::fixture::TOKEN;
 
 /// A self-signed certificate for this machine, and its key, both in PEM.
 fn certificate() -> (String, String) {
@@ -19,10 +20,10 @@ fn the_command_line_trusts_the_authority_that_it_is_told_and_no_other() {
     for (name, text) in [("tls.crt", &certificate), ("tls.key", &key), ("other.crt", &other)] {
         home.write(name, text).unwrap();
     }
+    let auth = access::auth(&home, &[("alice", "viewer", TOKEN)]).unwrap();
     let configuration = format!(
         "server: {{ listen: \"{address}\", tls: {{ certificate: {{ file: tls.crt }}, key: {{ file: tls.key }} }} }}\n\
-         auth: {{ tokens: [ {{ name: alice, sha256: {} }} ] }}\n",
-        sha256(TOKEN)
+         auth: {auth}\n"
     );
     let agent = Agent::start_encrypted(home, &configuration, &address).unwrap();
     let trusting = |ca: &str| {
