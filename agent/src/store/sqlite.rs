@@ -14,7 +14,7 @@ use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
     Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, file, retention,
-    runs, state,
+    runs, state, sweeps,
 };
 use crate::clock::Clock;
 use crate::domain::{PluginName, Run, RunId};
@@ -56,6 +56,7 @@ impl SqliteStore {
         file::create(&path)?;
         let db = file::connect_to_write(&path, options.checkpoint_pages)?;
         let interrupted = runs::interrupt_all(&db, clock.now())?;
+        sweeps::interrupt_all(&db, clock.now())?;
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "marked runs as interrupted that the last agent left without an end");
         }
