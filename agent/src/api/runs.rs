@@ -3,21 +3,19 @@
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue, LINK, LOCATION};
+use http::header::{HeaderMap, HeaderValue, LINK, LOCATION};
 
 use super::accept::Format;
 use super::auth::Caller;
 use super::body::Body;
 use super::card::{self, Detail, Paint};
 use super::plugins::unknown_plugin;
-use super::prefer::Patience;
+use super::prefer::{PREFERENCE_APPLIED, Patience};
 use super::problem::{ApiError, Problems};
 use super::query::RunQuery;
 use super::{App, Segment, Shared, shape};
 use crate::domain::{PluginName, Run, RunId, Trigger};
 use crate::runner::{Refusal, Request, Started};
-
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Run a plugin.
 ///
@@ -46,7 +44,7 @@ pub(super) async fn start(
     Body(wanted): Body<shape::RunRequest>,
 ) -> Result<Response, ApiError> {
     let plugin: PluginName = wanted.plugin.parse().map_err(|_| unknown_plugin(&app, &wanted.plugin))?;
-    let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual };
+    let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual, sweep_run: None };
     let started = admit(&app, request).await?;
     let id = started.run.id;
     match outcome(started, patience).await {
