@@ -1,5 +1,7 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
+mod sweeps;
+
 use std::io::IsTerminal;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,6 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::domain::{Decision, Run, Status};
+
+pub use sweeps::{SlotResult, SweepMetrics};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct Metrics {
     pub turned_away: Counter,
     /// Plugins by whether they can run.
     pub plugins: Family<StateLabels, Gauge>,
+    /// Sweeps and their slots.
+    pub sweeps: SweepMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +102,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             turned_away: Counter::default(),
             plugins: Family::default(),
+            sweeps: SweepMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
