@@ -17,6 +17,7 @@ mod names;
 mod plugins;
 mod report;
 mod sources;
+mod sweeps;
 mod targets;
 mod units;
 mod yaml;
@@ -31,9 +32,10 @@ pub use agent::{Engine, Retain, Server, Store, Token};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
 pub use sources::{Environment, environment};
+pub use sweeps::{Cadence, Check, Scheduler, Sweep};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
 
-use crate::domain::PluginName;
+use crate::domain::{PluginName, SweepName};
 
 use field::Field;
 use names::Names;
@@ -55,6 +57,10 @@ pub struct Config {
     pub targets: Targets,
     /// The plugins.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// What holds for all sweeps together.
+    pub scheduler: Scheduler,
+    /// The sweeps.
+    pub sweeps: BTreeMap<SweepName, Sweep>,
 }
 
 impl Config {
@@ -81,7 +87,8 @@ impl Config {
 
 fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
-    let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
+    let sections = ["server", "auth", "store", "engine", "targets", "plugins", "scheduler", "sweeps"];
+    let root = Field::root(&tree, report).mapping(&sections)?;
     let names = Names::collect(&root);
     let server = Server::read(&root);
     let tokens = agent::tokens(&root);
@@ -89,6 +96,8 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
     let plugins = plugins::read(&root, &names, sources);
+    let scheduler = Scheduler::read(&root);
+    let sweeps = sweeps::read(&root);
     Some(Config {
         server: server?,
         tokens: tokens?,
@@ -96,5 +105,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         engine: engine?,
         targets: targets?,
         plugins: plugins?,
+        scheduler: scheduler?,
+        sweeps: sweeps?,
     })
 }
