@@ -7,20 +7,22 @@
 //!    ▼
 //!  auth     who asks; nobody but probes gets past it without a token
 //!    ▼
-//!  runs, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
+//!  runs, sweeps, silences, plugins, probes, openapi
+//!                                      one file per resource; accept, prefer, body and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
 //!
 //! Every route is registered together with its description, so that `/openapi.json` lists all of them.
 //!
-//! Knows the domain and handles to the runner, the store and the catalog. It does not know how a plugin runs, what a
+//! Knows the domain and handles to the runner, the scheduler, the store and the catalog. It does not know how a plugin runs, what a
 //! target is or where a record lies; and the only place that knows status codes of failures is `problem`.
 
 mod accept;
 mod auth;
 mod body;
 pub mod card;
+mod near;
 mod observe;
 mod openapi;
 mod plugins;
@@ -31,6 +33,8 @@ mod query;
 mod runs;
 mod serve;
 pub mod shape;
+mod silences;
+mod sweeps;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +57,7 @@ pub use serve::serve;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::runner::Runner;
+use crate::scheduler::Scheduler;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
@@ -61,6 +66,8 @@ use problem::ApiError;
 pub struct Parts {
     /// Starts runs.
     pub runner: Arc<Runner>,
+    /// Runs sweeps.
+    pub scheduler: Arc<Scheduler>,
     /// Knows the plugins.
     pub catalog: Arc<Catalog>,
     /// Keeps the runs.
@@ -109,6 +116,12 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(plugins::show))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
+        .routes(routes!(sweeps::list))
+        .routes(routes!(sweeps::show))
+        .routes(routes!(sweeps::start))
+        .routes(routes!(sweeps::show_one))
+        .routes(routes!(silences::list, silences::add))
+        .routes(routes!(silences::remove))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))
@@ -124,5 +137,18 @@ impl FromRequestParts<Arc<App>> for Segment {
     async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let path = Path::from_request_parts(parts, app).await;
         path.map(|Path(segment)| Self(segment)).map_err(|_| ApiError::UnknownRoute)
+    }
+}
+
+/// The parts of a path that name several things, in their order.
+struct Segments<const N: usize>([String; N]);
+
+impl<const N: usize> FromRequestParts<Arc<App>> for Segments<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<Vec<String>>::from_request_parts(parts, app).await;
+        let segments = path.ok().and_then(|Path(segments)| segments.try_into().ok());
+        segments.map(Self).ok_or(ApiError::UnknownRoute)
     }
 }

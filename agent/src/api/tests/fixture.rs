@@ -17,13 +17,14 @@ use crate::api::{Parts, Token, router};
 use crate::catalog::{Catalog, Entry, Surroundings};
 use crate::clock::ManualClock;
 use crate::domain::{
-    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel, LogLine, Mode,
-    Outcome, Run, RunId, Status, Timestamp, Trigger, Usage,
+    Actor, CallRecord, CheckResult, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel,
+    LogLine, Missed, Mode, Outcome, Overlap, Reason, Run, RunId, Status, SweepName, Target, Timestamp, Trigger, Usage,
 };
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::{NoMemory, Targets};
 use crate::policy::Grants;
 use crate::runner::Runner;
+use crate::scheduler::{self, Check, CheckRunner, Order, Scheduler, Sweep};
 use crate::store::{SqliteStore, Store, StoreOptions};
 use crate::telemetry::Metrics;
 
@@ -36,6 +37,8 @@ pub(super) struct Api {
     pub(super) router: Router,
     pub(super) store: Arc<dyn Store>,
     pub(super) runner: Arc<Runner>,
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) loaded: watch::Sender<bool>,
     _directory: TempDir,
 }
@@ -74,8 +77,9 @@ impl Api {
     pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let store: Arc<dyn Store> =
+        let sqlite =
             Arc::new(SqliteStore::open(&directory.path().join("db"), clock.clone(), StoreOptions::default()).unwrap());
+        let store: Arc<dyn Store> = sqlite.clone();
         let settings = Settings { slots: 1, threads: 2, cache: None, allocation: Allocation::OnDemand };
         let surroundings = Surroundings {
             targets: Arc::new(Targets::default()),
@@ -86,21 +90,27 @@ impl Api {
         let engine = Arc::new(Engine::new(&settings).unwrap());
         let catalog = Arc::new(Catalog::new(engine, surroundings, vec![entry("pg-ready")]));
         let metrics = Arc::new(Metrics::default());
-        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
+        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2, 1));
         catalog.load_all().await;
+        let limits = scheduler::Limits { max_parallel_per_target: 8, patience: Duration::from_secs(30) };
+        let checks = Arc::new(Scripted);
+        let scheduler =
+            Scheduler::open(vec![sweep()], limits, sqlite, checks, clock.clone(), metrics.clone()).await.unwrap();
+        let scheduler = Arc::new(scheduler);
         let (loaded, told) = watch::channel(true);
         let token = Token { name: "alice".to_owned(), digest: Digest::of(TOKEN.as_bytes()) };
         let parts = Parts {
             runner: runner.clone(),
+            scheduler: scheduler.clone(),
             catalog,
             store: store.clone(),
             metrics,
-            clock,
+            clock: clock.clone(),
             loaded: told,
             tokens: vec![token],
             max_body_bytes: MAX_BODY,
         };
-        Self { router: router(parts), store, runner, loaded, _directory: directory }
+        Self { router: router(parts), store, runner, scheduler, clock, loaded, _directory: directory }
     }
 
     /// Ask as it is.
@@ -116,6 +126,12 @@ impl Api {
     /// Look something up with a token, in the form of `accept`.
     pub(super) async fn get_as(&self, path: &str, accept: &str) -> Answer {
         self.send(authorized("GET", path).header("accept", accept).body(Body::empty()).unwrap()).await
+    }
+
+    /// Ask for something that acts, with a token.
+    pub(super) async fn act(&self, method: &str, path: &str, body: &str) -> Answer {
+        let request = authorized(method, path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     /// Ask for a run with a token.
@@ -147,6 +163,57 @@ pub(super) fn authorized(method: &str, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"))
 }
 
+/// Every minute two checks, of which the second cannot run.
+fn sweep() -> Sweep {
+    let name: SweepName = "health".parse().unwrap();
+    let check = |plugin: &str| Check { plugin: plugin.parse().unwrap(), params: Map::new() };
+    let every = scheduler::Cadence::Every(Duration::from_secs(60));
+    Sweep {
+        timetable: Some(scheduler::Timetable {
+            schedule: scheduler::Schedule::new(every, Duration::ZERO, &name),
+            missed: Missed::Skip,
+            starting_deadline: Duration::from_secs(60),
+        }),
+        name,
+        overlap: Overlap::Skip,
+        checks: vec![check("pg-ready"), check("redis-ping")],
+        rules: scheduler::Rules { failure_threshold: 1, ..scheduler::Rules::default() },
+        max_parallel: 4,
+        max_parallel_per_target: 4,
+    }
+}
+
+/// Says of `pg-ready` that it is ok, and of everything else that it cannot run.
+struct Scripted;
+
+#[async_trait::async_trait]
+impl CheckRunner for Scripted {
+    fn targets(&self, _: &Check) -> Vec<Target> {
+        Vec::new()
+    }
+
+    async fn run(&self, order: Order) -> Option<CheckResult> {
+        let plugin = order.check.plugin;
+        let result = match plugin.as_str() {
+            "pg-ready" => CheckResult {
+                run: Some(RunId::new(NOW)),
+                status: Status::Ok,
+                summary: "accepts connections".to_owned(),
+                reason: None,
+                plugin,
+            },
+            _ => CheckResult {
+                run: None,
+                status: Status::Unknown,
+                summary: "no such file".to_owned(),
+                reason: Some(Reason::NotActive),
+                plugin,
+            },
+        };
+        Some(result)
+    }
+}
+
 pub(super) fn entry(name: &str) -> Entry {
     let name = name.parse::<crate::domain::PluginName>().unwrap();
     Entry {
@@ -170,6 +237,7 @@ pub(super) fn running(age: u64) -> Run {
         mode: Mode::Check,
         trigger: Trigger::Manual,
         actor: Actor("alice".to_owned()),
+        sweep_run: None,
         params: r#"{"target":"main"}"#.to_owned(),
         started,
         finished: None,
