@@ -117,6 +117,11 @@ impl Client {
         self.ask(request).await
     }
 
+    /// End something.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
+        self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.server.clone();
         // An address with a host, which `server` asks for, has a path.

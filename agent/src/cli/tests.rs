@@ -27,6 +27,15 @@ fn every_command_can_be_typed() {
         "runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
         "plugins",
         "plugins pg-ready -o json",
+        "sweep health",
+        "sweep health --async -o json",
+        "sweeps",
+        "sweeps health -n 5 --cursor 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
+        "sweeps show health 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
+        "silence add health --for 2h --reason maintenance --until-ok",
+        "silence add --all --for 2h --reason maintenance",
+        "silence list -o json",
+        "silence remove 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
     ] {
         let arguments: Vec<_> = line.split(' ').collect();
         assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
@@ -44,6 +53,12 @@ fn what_makes_no_sense_is_refused() {
         "run x -o yaml",
         "plugins a b",
         "apply x",
+        "sweep",
+        "silence",
+        "silence add health --for 2h",
+        "silence add health --reason maintenance",
+        "silence add --for 2h --reason maintenance",
+        "silence add health --all --for 2h --reason maintenance",
     ] {
         let arguments: Vec<_> = line.split_terminator(' ').collect();
         assert!(parsed(&arguments).is_err(), "{line}");
