@@ -34,8 +34,18 @@ pub(super) struct Timing {
     cursor: Timestamp,
     /// A late slot that starts soon.
     late: Option<Late>,
-    /// True until the first step: what passed before passed while the agent was not there.
-    fresh: bool,
+    stage: Stage,
+}
+
+/// What slots that passed before a step mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing: the sweep was never looked at.
+    New,
+    /// They passed while the agent was not there.
+    Resumed,
+    /// The agent was busy, or the clock leapt.
+    Watching,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +66,20 @@ pub(super) struct Step {
 impl Timing {
     /// Go on behind the slot that was dealt with last; a sweep without one begins with the next slot to come.
     pub(super) fn resume(table: &Timetable, claimed: Option<Timestamp>, now: Timestamp) -> Self {
-        let beginning = || table.schedule.last_due(now).unwrap_or(Timestamp::from_millis(0));
-        Self { cursor: claimed.unwrap_or_else(beginning), late: None, fresh: true }
+        match claimed {
+            Some(cursor) => Self { cursor, late: None, stage: Stage::Resumed },
+            None => Self { cursor: beginning(table, now), late: None, stage: Stage::New },
+        }
     }
 
     /// What is to be done at `now`.
     pub(super) fn step(&mut self, table: &Timetable, name: &SweepName, now: Timestamp) -> Step {
         let mut step = Step::default();
-        let fresh = std::mem::replace(&mut self.fresh, false);
+        let stage = std::mem::replace(&mut self.stage, Stage::Watching);
+        if stage == Stage::New {
+            self.cursor = beginning(table, now);
+        }
+        let fresh = stage == Stage::Resumed;
         if let Some(latest) = table.schedule.last_due(now).filter(|latest| *latest > self.cursor) {
             // A late slot that has not started yet gives way to the next one.
             step.missed += u64::from(self.late.take().is_some());
@@ -97,6 +113,11 @@ impl Timing {
         let next = table.schedule.next(self.cursor).map(|slot| table.schedule.due(slot));
         [late, next].into_iter().flatten().min()
     }
+}
+
+/// The last slot that is due already: the next one is the first that matters.
+fn beginning(table: &Timetable, now: Timestamp) -> Timestamp {
+    table.schedule.last_due(now).unwrap_or(Timestamp::from_millis(0))
 }
 
 /// Twice as long as a sweep has until its next slot, at most: then late starts add half of what starts anyway, and half of
@@ -157,6 +178,15 @@ mod tests {
         assert_eq!(timing.wake(&table), Some(at(0).after(offset)));
         assert_eq!(timing.step(&table, &name(), at(0)), Step::default());
         assert_eq!(timing.step(&table, &name(), at(0).after(offset)), started(at(0)));
+    }
+
+    #[test]
+    fn a_sweep_that_is_new_has_missed_nothing() {
+        let table = table(Missed::Once);
+        let mut timing = Timing::resume(&table, None, at(0));
+        // Plugins were being loaded for five minutes.
+        assert_eq!(timing.step(&table, &name(), at(300)), Step::default());
+        assert_eq!(timing.step(&table, &name(), at(360)), started(at(360)));
     }
 
     #[test]
