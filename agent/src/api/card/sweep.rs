@@ -20,7 +20,7 @@ pub fn sweeps(list: &SweepList, paint: Paint) -> String {
         let word = page.tone(Tone::of(state(sweep)), pad(&one_line(state(sweep)), states));
         page.line(format!("{word}  {}  {}", pad(&one_line(&sweep.name), names), told(sweep)));
         for check in troubles(sweep) {
-            page.line(format!("    {}", clip(&check_line(check), WIDTH - 4)));
+            page.line(format!("    {}", fitted(check, WIDTH - 4)));
         }
     }
     page.into_text()
@@ -106,6 +106,15 @@ fn troubles(sweep: &SweepSummary) -> impl Iterator<Item = &CheckResult> {
     checks.iter().filter(|check| check.status.as_str() != "ok")
 }
 
+/// The line of a check, clipped unless it may hold what an operator would add to the grants.
+fn fitted(check: &CheckResult, columns: usize) -> String {
+    let line = check_line(check);
+    match check.reason.as_ref().map(|reason| reason.as_str()) {
+        Some("not_active" | "denied") => line,
+        Some(_) | None => clip(&line, columns),
+    }
+}
+
 fn check_line(check: &CheckResult) -> String {
     let reason = check.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", one_line(reason.as_str())));
     let status = one_line(check.status.as_str());
@@ -119,7 +128,7 @@ fn checks(page: &mut Page, checks: &[CheckResult]) {
     page.gap();
     for check in checks {
         let word = one_line(check.status.as_str());
-        let line = clip(&check_line(check), WIDTH - 2);
+        let line = fitted(check, WIDTH - 2);
         let rest = line.strip_prefix(&word).unwrap_or(&line).to_owned();
         let word = page.tone(Tone::of(&word), &word);
         page.line(format!("  {word}{rest}"));
@@ -230,6 +239,17 @@ run 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b of health: for schedule at 2026-03-01T0
         assert_eq!(card, expected);
         let coloured = sweep_run(&serde_json::from_value(run()).unwrap(), Paint::Colours);
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), card);
+    }
+
+    #[test]
+    fn a_line_to_add_is_not_clipped_and_everything_else_is() {
+        let check = |reason: &str| {
+            let summary = format!("{} add plugins.pg-ready.grants: - {{ postgres: main }}", "x".repeat(100));
+            let check = json!({"plugin": "pg-ready", "status": "unknown", "summary": summary, "reason": reason});
+            fitted(&serde_json::from_value(check).unwrap(), WIDTH)
+        };
+        assert!(check("not_active").ends_with("main }") && check("denied").ends_with("main }"));
+        assert!(check("failed").ends_with('…') && width(&check("failed")) <= WIDTH);
     }
 
     #[test]
