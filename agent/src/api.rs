@@ -11,14 +11,15 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, events, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
+//!  runs, events, sweeps, silences, plugins, probes, openapi
+//!                                      one file per resource; accept, prefer, body and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
 //!
 //! Every route is registered together with its description, so that `/openapi.json` lists all of them.
 //!
-//! Knows the domain and handles to the runner, the store and the catalog. It does not know how a plugin runs, what a
+//! Knows the domain and handles to the runner, the scheduler, the store and the catalog. It does not know how a plugin runs, what a
 //! target is or where a record lies; and the only place that knows status codes of failures is `problem`.
 
 mod accept;
@@ -26,6 +27,7 @@ mod auth;
 mod body;
 pub mod card;
 mod events;
+mod near;
 mod observe;
 mod once;
 mod openapi;
@@ -39,6 +41,8 @@ mod route;
 mod runs;
 mod serve;
 pub mod shape;
+mod silences;
+mod sweeps;
 mod tls;
 
 #[cfg(test)]
@@ -65,6 +69,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::Role;
 use crate::runner::Runner;
+use crate::scheduler::Scheduler;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
@@ -74,6 +79,8 @@ use route::Routes;
 pub struct Parts {
     /// Starts runs.
     pub runner: Arc<Runner>,
+    /// Runs sweeps.
+    pub scheduler: Arc<Scheduler>,
     /// Knows the plugins.
     pub catalog: Arc<Catalog>,
     /// Keeps the runs.
@@ -137,6 +144,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .least(Viewer, routes!(runs::show))
         .acting(Responder, routes!(runs::cancel))
         .least(Viewer, routes!(events::show))
+        .least(Viewer, routes!(sweeps::list))
+        .least(Viewer, routes!(sweeps::show))
+        .acting(Responder, routes!(sweeps::start))
+        .least(Viewer, routes!(sweeps::show_one))
+        .least(Viewer, routes!(silences::list))
+        .acting(Responder, routes!(silences::add))
+        .acting(Responder, routes!(silences::remove))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))
@@ -153,5 +167,18 @@ impl FromRequestParts<Arc<App>> for Segment {
     async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let path = Path::from_request_parts(parts, app).await;
         path.map(|Path(segment)| Self(segment)).map_err(|_| ApiError::UnknownRoute)
+    }
+}
+
+/// The parts of a path that name several things, in their order.
+struct Segments<const N: usize>([String; N]);
+
+impl<const N: usize> FromRequestParts<Arc<App>> for Segments<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<Vec<String>>::from_request_parts(parts, app).await;
+        let segments = path.ok().and_then(|Path(segments)| segments.try_into().ok());
+        segments.map(Self).ok_or(ApiError::UnknownRoute)
     }
 }

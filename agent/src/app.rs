@@ -6,6 +6,7 @@
 
 mod doctor;
 mod memory;
+mod sweeps;
 mod targets;
 
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 pub use doctor::examine;
+pub use sweeps::check_runner;
 
 use crate::api;
 use crate::catalog::{Catalog, Entry, Surroundings};
@@ -28,11 +30,18 @@ use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
 use crate::policy::Grants;
 use crate::runner::Runner;
-use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions};
+use crate::scheduler::Scheduler;
+use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions, SweepStore};
 use crate::telemetry::Metrics;
 
 /// How long runs under way may go on after the agent was told to end. Less than the 30 s that Kubernetes waits.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long sweeps may go on after their last run was recorded.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How long sweeps wait for all plugins. One that takes longer to compile keeps the others from being watched no longer.
+const LOADING: Duration = Duration::from_secs(30);
 
 /// How often runs beyond the retention are removed.
 const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
@@ -45,7 +54,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
     let mut orders = Orders::listen()?;
     let tls = config.server.tls.as_ref().map(tls).transpose()?;
-    let agent = Agent::build(&config)?;
+    let agent = Agent::build(&config).await?;
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("cannot listen on {} (server.listen)", config.server.listen))?;
@@ -56,7 +65,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let router = api::router(agent.api_parts(&config));
     let server = tokio::spawn(api::serve(listener, tls.clone(), router, stopping.clone()));
     let certificates = tls.map(|tls| tokio::spawn(tls.follow(stopping.clone())));
-    let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping));
+    let sweeping = tokio::spawn(sweep(agent.scheduler.clone(), agent.loaded.subscribe(), stopping.clone()));
+    let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), retention(&config), stopping);
+    let housekeeping = tokio::spawn(house);
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
     let loading = async {
@@ -71,10 +82,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
 
     tracing::info!("told to end; runs under way may finish");
+    agent.scheduler.stop();
     let unfinished = tokio::select! {
         unfinished = agent.runner.drain(PATIENCE) => unfinished,
         () = orders.end() => agent.runner.under_way(),
     };
+    let sweeps = agent.scheduler.settled(FAREWELL).await;
+    if sweeps > 0 {
+        tracing::warn!(sweeps, "sweeps are cut off; the next start shows them as interrupted");
+    }
     if unfinished > 0 {
         tracing::warn!(unfinished, "runs are cut off; the next start shows them as interrupted");
     }
@@ -84,6 +100,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(certificates) = certificates {
         certificates.await.context("following the certificate ended in a panic")?;
     }
+    sweeping.await.context("the scheduler ended in a panic")?;
     agent.store.close().await.context("cannot close the store")?;
     tracing::info!("paramedic has ended");
     Ok(())
@@ -92,22 +109,25 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// The parts of a running agent.
 struct Agent {
     store: Arc<dyn Store>,
+    sweep_store: Arc<dyn SweepStore>,
     targets: Arc<Targets>,
     catalog: Arc<Catalog>,
     runner: Arc<Runner>,
+    scheduler: Arc<Scheduler>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     loaded: watch::Sender<bool>,
 }
 
 impl Agent {
-    fn build(config: &Config) -> anyhow::Result<Self> {
+    async fn build(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
-        let store: Arc<dyn Store> = Arc::new(
+        let sqlite = Arc::new(
             SqliteStore::open(&config.store.path, clock.clone(), StoreOptions::default())
                 .context("cannot open the store")?,
         );
+        let (store, sweep_store): (Arc<dyn Store>, Arc<dyn SweepStore>) = (sqlite.clone(), sqlite);
         let engine = Arc::new(Engine::new(&engine_settings(config))?);
         let targets = Arc::new(targets::build(&config.targets)?);
         let surroundings = Surroundings {
@@ -118,14 +138,20 @@ impl Agent {
         };
         let catalog = Arc::new(Catalog::new(engine, surroundings, entries(config)));
         let slots = config.server.max_concurrent_runs;
-        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots);
+        let for_sweeps = config.scheduler.max_parallel;
+        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, for_sweeps);
+        let runner = Arc::new(runner);
+        let (kept, plugins, checks) = (sweep_store.clone(), catalog.clone(), runner.clone());
+        let scheduler = sweeps::scheduler(config, kept, plugins, checks, clock.clone(), metrics.clone()).await?;
         let (loaded, _) = watch::channel(false);
-        Ok(Self { store, targets, catalog, runner: Arc::new(runner), metrics, clock, loaded })
+        let scheduler = Arc::new(scheduler);
+        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, metrics, clock, loaded })
     }
 
     fn api_parts(&self, config: &Config) -> api::Parts {
         api::Parts {
             runner: self.runner.clone(),
+            scheduler: self.scheduler.clone(),
             catalog: self.catalog.clone(),
             store: self.store.clone(),
             metrics: self.metrics.clone(),
@@ -184,12 +210,28 @@ fn retention(config: &Config) -> RetentionPolicy {
     RetentionPolicy { max_age: Some(retain.age), max_bytes: Some(retain.size_bytes) }
 }
 
+/// Run sweeps by their schedules, from when the plugins were tried until the scheduler is stopped.
+async fn sweep(scheduler: Arc<Scheduler>, mut loaded: watch::Receiver<bool>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => return,
+        // Also when that takes too long.
+        _ = tokio::time::timeout(LOADING, loaded.wait_for(|loaded| *loaded)) => {}
+    }
+    scheduler.run().await;
+}
+
 /// Remove what is beyond the retention, now and then, until the agent ends.
-async fn keep_house(store: Arc<dyn Store>, policy: RetentionPolicy, mut stopping: watch::Receiver<bool>) {
+async fn keep_house(
+    store: Arc<dyn Store>,
+    sweeps: Arc<dyn SweepStore>,
+    policy: RetentionPolicy,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut period = tokio::time::interval(RETENTION_PERIOD);
     loop {
         let retain = async {
             period.tick().await;
+            sweeps.trim_sweeps().await?;
             store.retain(policy).await
         };
         // It goes in small steps and can be left between two of them.

@@ -8,6 +8,7 @@
 
 mod load;
 mod params;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

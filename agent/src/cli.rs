@@ -14,6 +14,8 @@ mod output;
 mod plugins;
 mod run;
 mod runs;
+mod silence;
+mod sweeps;
 mod token;
 
 use std::path::PathBuf;
@@ -125,6 +127,12 @@ pub enum Question {
     Runs(runs::Runs),
     /// List plugins, or show one.
     Plugins(plugins::Plugins),
+    /// Run a sweep now; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
+    Sweep(sweeps::Sweep),
+    /// List sweeps and how they stand, or show one with its history.
+    Sweeps(sweeps::Sweeps),
+    /// Say that somebody knows: nobody needs to hear of a sweep for a while.
+    Silence(silence::Silence),
 }
 
 /// Read the arguments. What is not understood has been told when this answers with an exit code, which is that of
@@ -179,6 +187,9 @@ async fn answer(connection: &Connection, question: Question) -> Result<u8, AskEr
         Question::Run(run) => run.execute(&client).await,
         Question::Runs(runs) => runs.execute(&client).await,
         Question::Plugins(plugins) => plugins.execute(&client).await,
+        Question::Sweep(sweep) => sweep.execute(&client).await,
+        Question::Sweeps(sweeps) => sweeps.execute(&client).await,
+        Question::Silence(silence) => silence.execute(&client).await,
     }
 }
 

@@ -19,6 +19,7 @@ mod plugins;
 mod report;
 mod schema;
 mod sources;
+mod sweeps;
 mod targets;
 mod units;
 mod yaml;
@@ -35,10 +36,11 @@ pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
 pub use schema::schema;
 pub use sources::{Environment, environment, secret_file};
+pub use sweeps::{Cadence, Check, Scheduler, Sweep};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
 pub use units::duration;
 
-use crate::domain::PluginName;
+use crate::domain::{PluginName, SweepName};
 
 use field::Field;
 use names::Names;
@@ -60,6 +62,10 @@ pub struct Config {
     pub targets: Targets,
     /// The plugins.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// What holds for all sweeps together.
+    pub scheduler: Scheduler,
+    /// The sweeps.
+    pub sweeps: BTreeMap<SweepName, Sweep>,
 }
 
 impl Config {
@@ -86,7 +92,8 @@ impl Config {
 
 fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
-    let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
+    let sections = ["server", "auth", "store", "engine", "targets", "plugins", "scheduler", "sweeps"];
+    let root = Field::root(&tree, report).mapping(&sections)?;
     let names = Names::collect(&root);
     let server = Server::read(&root, sources);
     let auth = Auth::read(&root, sources);
@@ -94,5 +101,16 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
     let plugins = plugins::read(&root, &names, sources);
-    Some(Config { server: server?, auth: auth?, store: store?, engine: engine?, targets: targets?, plugins: plugins? })
+    let scheduler = Scheduler::read(&root);
+    let sweeps = sweeps::read(&root);
+    Some(Config {
+        server: server?,
+        auth: auth?,
+        store: store?,
+        engine: engine?,
+        targets: targets?,
+        plugins: plugins?,
+        scheduler: scheduler?,
+        sweeps: sweeps?,
+    })
 }

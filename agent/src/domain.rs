@@ -1,10 +1,11 @@
-//! The words of Paramedic as types: ids, targets, operations, calls, outcomes and runs.
+//! The words of Paramedic as types: ids, targets, operations, calls, outcomes, runs and sweeps.
 //!
 //! Nothing here does IO, knows a wire format or a driver. JSON shapes live in `api`, rows in `store`, WIT types in
 //! `host`; each converts beside its own shape.
 
 pub mod access;
 pub mod call;
+pub mod cron;
 pub mod diagnosis;
 pub mod grant;
 pub mod id;
@@ -14,12 +15,14 @@ pub mod outcome;
 pub mod plugin;
 pub mod run;
 pub mod secret;
+pub mod sweep;
 pub mod target;
 pub mod text;
 pub mod time;
 
 pub use access::{InvalidRole, Rate, Role, ShortKey, TokenKey, names_a_caller};
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
+pub use cron::{CronPattern, InvalidCron};
 pub use diagnosis::{Diagnosis, Severity};
 pub use grant::{Grant, InvalidPattern, KeyPattern, PathPattern};
 pub use id::{Digest, PluginName, RunId};
@@ -29,6 +32,10 @@ pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
 pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, Trigger, Usage};
 pub use secret::Secret;
+pub use sweep::{
+    Changes, CheckResult, EventKind, Missed, Muted, Overlap, Reason, Silence, SilenceId, Standing, SweepEvent,
+    SweepName, SweepRun, SweepRunId, SweepRunState,
+};
 pub use target::{System, Target, TargetName};
 pub use text::cut_bytes;
 pub use time::{InvalidTime, Timestamp};

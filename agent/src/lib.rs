@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod telemetry;
 
 pub mod runner;
+pub mod scheduler;
 
 pub mod api;
 

@@ -5,6 +5,7 @@
 //!
 //! Knows the catalog, the engine, the store and the clock; never the API.
 
+mod admission;
 mod feed;
 mod under_way;
 
@@ -13,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
 use crate::catalog::{Catalog, ParamsError, Plugin, State};
 use crate::clock::Clock;
-use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
+use crate::domain::{Actor, Mode, PluginName, Run, RunId, SweepName, SweepRunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
 use crate::store::{OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -26,6 +27,8 @@ pub use feed::{Batch, Event, Position, What};
 
 use feed::Feed;
 use under_way::{Awaited, Place, UnderWay};
+
+use admission::{Admission, Slot};
 
 /// Pauses between attempts to record an end. Together a little over a minute: as long as a full disk or a slow one may
 /// take before the run is given up and found as interrupted at the next start.
@@ -49,6 +52,8 @@ pub struct Request {
     pub actor: Actor,
     /// What made them ask.
     pub trigger: Trigger,
+    /// The run of a sweep that it is part of.
+    pub sweep_run: Option<SweepRunId>,
 }
 
 /// Why a run was not started. Nothing was recorded and nothing happened.
@@ -144,28 +149,27 @@ pub struct Runner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    slots: Arc<Semaphore>,
-    total_slots: usize,
+    admission: Arc<Admission>,
     under_way: Arc<UnderWay>,
     stopping: AtomicBool,
 }
 
 impl Runner {
-    /// A runner for at most `slots` runs at the same time.
+    /// A runner for at most `slots` runs at the same time, of which sweeps use at most `slots_for_sweeps`.
     pub fn new(
         catalog: Arc<Catalog>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         slots: usize,
+        slots_for_sweeps: usize,
     ) -> Self {
         Self {
             catalog,
             store,
             clock,
             metrics,
-            slots: Arc::new(Semaphore::new(slots)),
-            total_slots: slots,
+            admission: Admission::new(slots, slots_for_sweeps),
             under_way: Arc::default(),
             stopping: AtomicBool::new(false),
         }
@@ -173,20 +177,44 @@ impl Runner {
 
     /// Admit a request and record its start. When this answers, the run is durable and under way.
     pub async fn start(&self, request: Request) -> Result<Started, Refusal> {
-        self.begin(request, None).await
+        self.start_with(request, None).await
     }
 
     /// The same under a key, which is recorded together with the start. `Refusal::Store` with `KeyTaken` when something was
     /// done under that key already.
     pub async fn start_once(&self, request: Request, key: OnceKey) -> Result<Started, Refusal> {
-        self.begin(request, Some(key)).await
+        self.start_with(request, Some(key)).await
     }
 
-    async fn begin(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
+    async fn start_with(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
-        let params = plugin.params(request.params)?;
+        let params = plugin.params(request.params.clone())?;
         let slot = self.admit()?;
-        let run = Arc::new(self.new_run(&plugin, params, request.actor, request.trigger));
+        self.begin(plugin, params, request, slot, key).await
+    }
+
+    /// The same for a check of `sweep`, which waits for its turn for as long as `patience`.
+    pub async fn start_in_turn(
+        &self,
+        sweep: &SweepName,
+        patience: Duration,
+        request: Request,
+    ) -> Result<Started, Refusal> {
+        let plugin = self.active(&request.plugin)?;
+        let params = plugin.params(request.params.clone())?;
+        let slot = self.admit_in_turn(sweep, patience).await?;
+        self.begin(plugin, params, request, slot, None).await
+    }
+
+    async fn begin(
+        &self,
+        plugin: Arc<Plugin>,
+        params: String,
+        request: Request,
+        slot: Slot,
+        key: Option<OnceKey>,
+    ) -> Result<Started, Refusal> {
+        let run = Arc::new(self.new_run(&plugin, params, request));
         let place = self.under_way.enter(run.clone());
         let follower = place.follow(run.clone());
         let (recorded, started) = oneshot::channel();
@@ -222,19 +250,29 @@ impl Runner {
         }
     }
 
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let slot = self.slots.clone().try_acquire_owned();
+    fn admit(&self) -> Result<Slot, Refusal> {
+        let slot = self.admission.for_a_person();
         // Asked with the slot in hand: `drain` waits for that one, or we see here that it has begun.
         if self.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
-        slot.map_err(|_| {
-            self.metrics.turned_away.inc();
-            Refusal::Busy { slots: self.total_slots }
-        })
+        slot.ok_or_else(|| self.turned_away())
     }
 
-    fn new_run(&self, plugin: &Plugin, params: String, actor: Actor, trigger: Trigger) -> Run {
+    async fn admit_in_turn(&self, sweep: &SweepName, patience: Duration) -> Result<Slot, Refusal> {
+        let slot = tokio::time::timeout(patience, self.admission.for_a_sweep(sweep)).await;
+        if self.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        slot.ok().and_then(Result::ok).ok_or_else(|| self.turned_away())
+    }
+
+    fn turned_away(&self) -> Refusal {
+        self.metrics.turned_away.inc();
+        Refusal::Busy { slots: self.admission.total() }
+    }
+
+    fn new_run(&self, plugin: &Plugin, params: String, request: Request) -> Run {
         let now = self.clock.now();
         Run {
             id: RunId::new(now),
@@ -242,8 +280,9 @@ impl Runner {
             version: plugin.metadata.version.to_string(),
             digest: plugin.digest,
             mode: Mode::Check,
-            trigger,
-            actor,
+            trigger: request.trigger,
+            actor: request.actor,
+            sweep_run: request.sweep_run,
             params,
             started: now,
             finished: None,
@@ -261,7 +300,7 @@ impl Runner {
         plugin: Arc<Plugin>,
         run: Arc<Run>,
         key: Option<OnceKey>,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
         recorded: oneshot::Sender<Result<(), StoreError>>,
         place: Place,
     ) {
@@ -298,16 +337,16 @@ impl Runner {
     /// Take no more runs, and wait until those under way have ended, for at most `patience`. Tells how many had not.
     pub async fn drain(&self, patience: Duration) -> usize {
         self.stopping.store(true, Ordering::SeqCst);
-        let all = u32::try_from(self.total_slots).unwrap_or(u32::MAX);
-        match tokio::time::timeout(patience, self.slots.acquire_many(all)).await {
-            Ok(_) => 0,
+        self.admission.close();
+        match tokio::time::timeout(patience, self.admission.emptied()).await {
+            Ok(()) => 0,
             Err(_) => self.under_way(),
         }
     }
 
     /// How many runs have not ended.
     pub fn under_way(&self) -> usize {
-        self.total_slots.saturating_sub(self.slots.available_permits())
+        self.admission.taken()
     }
 }
 

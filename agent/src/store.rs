@@ -1,7 +1,7 @@
-//! The agent's memory: runs with their logs and host calls, the keys under which they were asked for, and the small state
-//! of plugins.
+//! The agent's memory: runs with their logs and host calls, the keys under which they were asked for, sweeps, and the small
+//! state of plugins.
 //!
-//! [`Store`] is what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
+//! [`Store`] and [`SweepStore`] are what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
 //! only SQL on our own data, the rows and the JSON in them. It knows the domain and the clock; what a run means, who
 //! may see it and when old ones are removed is decided elsewhere.
 //!
@@ -29,6 +29,7 @@ mod runs;
 mod schema;
 mod sqlite;
 mod state;
+mod sweeps;
 mod writer;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use error::StoreError;
 pub use once::{KEY_LIFE, Kept, KeptAnswer, KeptResult, OnceKey};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
 pub use sqlite::{SqliteStore, StoreOptions};
+pub use sweeps::{Claim, Claimed, News, SweepMemory, SweepStore};
 
 use crate::domain::{Actor, PluginName, Run, RunId};
 

@@ -1,6 +1,7 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
 mod store;
+mod sweeps;
 
 use std::io::IsTerminal;
 
@@ -17,6 +18,8 @@ use tracing_subscriber::EnvFilter;
 pub use store::StoreMetrics;
 
 use crate::domain::{Decision, Run, Status};
+
+pub use sweeps::{SlotResult, SweepMetrics};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Metrics {
     pub plugins: Family<StateLabels, Gauge>,
     /// The agent's own database.
     pub store: StoreMetrics,
+    /// Sweeps and their slots.
+    pub sweeps: SweepMetrics,
     limited: Family<TokenLabels, Counter>,
 }
 
@@ -110,6 +115,7 @@ impl Default for Metrics {
             plugins: Family::default(),
             store: StoreMetrics::register(&mut registry),
             limited: Family::default(),
+            sweeps: SweepMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());

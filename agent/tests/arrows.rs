@@ -44,8 +44,13 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
+        "scheduler",
+        &["domain", "clock", "store", "telemetry"],
+        &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
+    ),
+    (
         "api",
-        &["domain", "clock", "policy", "store", "catalog", "runner", "telemetry"],
+        &["domain", "clock", "policy", "store", "catalog", "runner", "scheduler", "telemetry"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
     ("cli", &["domain", "clock", "config", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),

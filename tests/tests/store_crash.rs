@@ -73,6 +73,7 @@ fn new_run() -> Run {
         mode: Mode::Check,
         trigger: Trigger::Manual,
         actor: Actor("test".to_owned()),
+        sweep_run: None,
         params: "{}".to_owned(),
         started: now,
         finished: None,

@@ -10,6 +10,8 @@ mod plugin;
 mod quantity;
 mod run;
 mod runs;
+mod silences;
+mod sweep;
 mod table;
 mod text;
 
@@ -18,6 +20,8 @@ pub use page::Paint;
 pub use plugin::{plugin, plugins};
 pub use run::{Detail, log_line, run};
 pub use runs::runs;
+pub use silences::silences;
+pub use sweep::{sweep, sweep_run, sweeps};
 pub use text::printable_json;
 
 pub(crate) use page::{Page, Tone};

@@ -268,6 +268,7 @@ mod tests {
             version: String::new(),
             digest: crate::domain::Digest::of(b""),
             mode: crate::domain::Mode::Check,
+            sweep_run: None,
             trigger: crate::domain::Trigger::Manual,
             actor: crate::domain::Actor(String::new()),
             params: "{}".to_owned(),

@@ -20,6 +20,7 @@ use super::shape;
     ),
     tags(
         (name = "runs", description = "Running plugins, and what became of it."),
+        (name = "sweeps", description = "Checks that run together, by schedule or when asked, and how they stand."),
         (name = "plugins", description = "What can be run."),
         (name = "agent", description = "The agent itself.")
     ),

@@ -9,6 +9,9 @@ use http::request;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
+/// Says which preference was honoured.
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
 /// How long a caller waits for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {

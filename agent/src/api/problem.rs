@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::catalog::ParamsError;
-use crate::domain::{Actor, Rate, Role, RunId, Timestamp};
+use crate::domain::{Actor, Rate, Role, RunId, SweepRunId, Timestamp};
 use crate::runner::Refusal;
+use crate::scheduler;
 use crate::store::{RunState, StoreError};
 
 /// Begins every `type`.
@@ -69,12 +70,24 @@ pub(super) enum ApiError {
     UnknownRun(String),
     #[error("the run `{id}` has ended ({}), so there is nothing to cancel", state.as_str())]
     RunEnded { id: RunId, state: RunState },
+    #[error("no sweep is named `{name}`{}", hint(near, all))]
+    UnknownSweep { name: String, near: Vec<String>, all: Vec<String> },
+    #[error("this sweep has no run `{0}`; the oldest are forgotten")]
+    UnknownSweepRun(String),
+    #[error("there is no silence `{0}`; it may have expired")]
+    UnknownSilence(String),
+    #[error("the body holds what cannot be meant")]
+    BadFields(Vec<BadField>),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    SweepRefused(#[from] scheduler::Refusal),
     #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
     EndUnknown(RunId),
     #[error("{most} others watch runs already; ask for the run itself now and then, or come back later")]
     TooManyStreams { most: usize },
+    #[error("the run of the sweep is under way or has ended, and its end is not recorded; ask for it later by its id")]
+    SweepEndUnknown(SweepRunId),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a panic: {0}")]
@@ -90,7 +103,16 @@ pub(super) struct BadParameter {
     pub(super) message: String,
 }
 
-/// What follows the name of a plugin that there is not.
+/// One field of a body that cannot be meant.
+#[derive(Debug)]
+pub(super) struct BadField {
+    /// Where, as a JSON pointer.
+    pub(super) pointer: String,
+    /// What is wrong with it.
+    pub(super) message: String,
+}
+
+/// What follows the name of a plugin or a sweep that there is not.
 fn hint(near: &[String], all: &[String]) -> String {
     match (near, all) {
         (_, []) => "; none is configured".to_owned(),
@@ -135,6 +157,8 @@ kinds! {
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
+    UnknownSweep = NOT_FOUND "unknown-sweep": "There is no such sweep";
+    UnknownSilence = NOT_FOUND "unknown-silence": "There is no such silence";
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed": "The method does not fit";
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
     BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
@@ -208,18 +232,27 @@ impl ApiError {
             Self::KeyReused => told(Kind::KeyReused),
             Self::InProgress(_) => later(Kind::InProgress, 1),
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
-            Self::UnknownRun(_) => told(Kind::UnknownRun),
+            Self::UnknownRun(_) | Self::UnknownSweepRun(_) => told(Kind::UnknownRun),
             Self::RunEnded { .. } => told(Kind::RunEnded),
+            Self::UnknownSweep { .. } | Self::SweepRefused(scheduler::Refusal::UnknownSweep(_)) => {
+                told(Kind::UnknownSweep)
+            }
+            Self::UnknownSilence(_) => told(Kind::UnknownSilence),
+            Self::BadFields(_) => told(Kind::InvalidBody),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
             Self::Refused(Refusal::NotActive { .. }) => told(Kind::PluginNotActive),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(_) | ParamsError::TooLarge { .. })) => {
                 told(Kind::InvalidParams)
             }
             Self::Refused(Refusal::Busy { .. }) => later(Kind::Busy, 1),
-            Self::Refused(Refusal::ShuttingDown) => later(Kind::ShuttingDown, 5),
+            Self::Refused(Refusal::ShuttingDown) | Self::SweepRefused(scheduler::Refusal::ShuttingDown) => {
+                later(Kind::ShuttingDown, 5)
+            }
             // Not worth repeating: the run that was asked for exists.
-            Self::EndUnknown(_) => told(Kind::EndUnknown),
-            Self::Refused(Refusal::Store(error)) | Self::Store(error) => store_answer(error),
+            Self::EndUnknown(_) | Self::SweepEndUnknown(_) => told(Kind::EndUnknown),
+            Self::Refused(Refusal::Store(error))
+            | Self::SweepRefused(scheduler::Refusal::Store(error))
+            | Self::Store(error) => store_answer(error),
             Self::Panicked(_) => kept(Kind::Internal),
         }
     }
@@ -227,6 +260,7 @@ impl ApiError {
     fn errors(&self) -> Vec<Fault> {
         match self {
             Self::InvalidQuery(parameters) => parameters.iter().map(Fault::of_parameter).collect(),
+            Self::BadFields(fields) => fields.iter().map(Fault::of_field).collect(),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(problems))) => problems
                 .iter()
                 .map(|problem| Fault {
@@ -251,8 +285,9 @@ impl ApiError {
 
     fn run(&self) -> Option<String> {
         match self {
-            Self::UnknownRun(id) => Some(id.clone()),
+            Self::UnknownRun(id) | Self::UnknownSweepRun(id) => Some(id.clone()),
             Self::EndUnknown(id) | Self::RunEnded { id, .. } | Self::InProgress(Some(id)) => Some(id.to_string()),
+            Self::SweepEndUnknown(id) => Some(id.to_string()),
             _ => None,
         }
     }
@@ -422,6 +457,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    fn of_field(field: &BadField) -> Self {
+        Self { pointer: Some(field.pointer.clone()), parameter: None, message: field.message.clone() }
+    }
+
     fn of_parameter(parameter: &BadParameter) -> Self {
         Self { pointer: None, parameter: Some(parameter.name.clone()), message: parameter.message.clone() }
     }

@@ -1,4 +1,4 @@
-//! Which runs are wanted: the query of `GET /v1/runs`.
+//! Which runs are wanted: the queries of `GET /v1/runs` and of a sweep's history.
 //!
 //! All that is wrong is told at once, and nothing is passed over: a misspelt filter that was ignored would show runs that
 //! nobody asked for.
@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::problem::{ApiError, BadParameter};
 use super::shape::RunState;
-use crate::domain::{Actor, PluginName, Timestamp};
+use crate::domain::{Actor, PluginName, SweepRunId, Timestamp};
 use crate::store::{Cursor, Page, RunFilter, RunState as State};
 
 /// Runs on a page where the caller does not say how many.
@@ -132,6 +132,64 @@ impl Faults {
 fn state(text: &str) -> Result<State, String> {
     let words = State::ALL.map(State::as_str).join(", ");
     State::from_label(text).ok_or_else(|| format!("there is no such state; there are {words}"))
+}
+
+/// Which page of the runs of a sweep is wanted: the query of `GET /v1/sweeps/{name}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryQuery {
+    /// Runs on a page, 1 to 200; 20 if it is left out.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
+    limit: Option<String>,
+    /// The `next_page` of the page before.
+    cursor: Option<String>,
+}
+
+/// Runs of a sweep on a page where the caller does not say how many.
+const DEFAULT_HISTORY: u32 = 20;
+
+impl HistoryQuery {
+    /// Read the part of a URL behind the `?`.
+    pub(super) fn read(text: &str) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        let mut faults = Faults::default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let slot = match name.as_ref() {
+                "limit" => &mut query.limit,
+                "cursor" => &mut query.cursor,
+                _ => {
+                    faults.add(&name, "there is no such parameter; there are limit, cursor");
+                    continue;
+                }
+            };
+            match slot {
+                Some(_) => faults.add(&name, "it is given twice"),
+                None => *slot = Some(value.into_owned()),
+            }
+        }
+        faults.none_or(query)
+    }
+
+    /// How many runs, and the one that they come after.
+    pub(super) fn wanted(&self) -> Result<(u32, Option<SweepRunId>), ApiError> {
+        let mut faults = Faults::default();
+        let limit = faults.take("limit", &self.limit, |text| text.parse::<u32>()).unwrap_or(DEFAULT_HISTORY);
+        let before =
+            faults.take("cursor", &self.cursor, |text| text.parse().map_err(|_| "it is not one that this agent gave"));
+        if let Err(error) = Page::new(limit, None) {
+            faults.add("limit", error);
+        }
+        faults.none_or((limit, before))
+    }
+}
+
+/// A point in time, or a length of time from now on, written like those before now.
+pub(super) fn later(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
+    let form = "this is no time: write 2026-03-01T03:14:15Z, or 90s, 15m, 6h, 2d for a time from now";
+    match length(text) {
+        Some(length) => Ok(now.after(length)),
+        None => time(text, now).map_err(|_| form),
+    }
 }
 
 /// A point in time, or a length of time before now: `90s`, `15m`, `6h`, `2d`.

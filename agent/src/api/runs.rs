@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue, LINK, LOCATION};
+use http::header::{HeaderMap, HeaderValue, LINK, LOCATION};
 
 use super::accept::Format;
 use super::auth::Caller;
@@ -15,7 +15,7 @@ use super::body::Body;
 use super::card::{self, Detail, Paint};
 use super::once::{Keep, Once};
 use super::plugins::unknown_plugin;
-use super::prefer::Patience;
+use super::prefer::{PREFERENCE_APPLIED, Patience};
 use super::problem::{ApiError, Problems};
 use super::query::RunQuery;
 use super::{App, Segment, Shared, shape};
@@ -26,8 +26,6 @@ use crate::store::{OnceKey, RunState, StoreError};
 /// How long a caller waits at most for the end of a run that it cancelled. The guest ends within milliseconds; a store that
 /// does not take the record may need long.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
-
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Run a plugin.
 ///
@@ -57,7 +55,7 @@ pub(super) async fn start(
     Body(wanted): Body<shape::RunRequest>,
 ) -> Result<Response, ApiError> {
     let plugin: PluginName = wanted.plugin.parse().map_err(|_| unknown_plugin(&app, &wanted.plugin))?;
-    let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual };
+    let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual, sweep_run: None };
     let started = admit(&app, request, once.map(|Extension(Once(key))| key)).await?;
     let id = started.run.id;
     let mut answer = match outcome(started, patience).await {

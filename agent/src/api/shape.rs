@@ -8,14 +8,19 @@ mod call;
 mod outcome;
 mod plugin;
 mod run;
+mod silence;
+mod sweep;
 mod word;
 
 pub use call::{Call, LogLine};
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
 pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
+pub use silence::{Silence, SilenceList, SilenceRequest};
+pub use sweep::{CheckResult, Schedule, Standing, Sweep, SweepEvent, SweepList, SweepRun, SweepSummary};
 pub use word::{
-    Decision, FailureKind, LogLevel, LogSource, Mode, PluginKind, PluginState, Risk, RunState, Status, Trigger,
+    Decision, EventKind, FailureKind, LogLevel, LogSource, Mode, Muted, PluginKind, PluginState, Reason, Risk,
+    RunState, Status, SweepRunState, Trigger,
 };
 
 use serde_json::Value;

@@ -10,3 +10,4 @@ mod lists;
 mod once;
 mod probes;
 mod routes;
+mod sweeps;

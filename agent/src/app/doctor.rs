@@ -63,7 +63,36 @@ async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow:
     };
     let catalog = Catalog::new(engine, surroundings, super::entries(config));
     catalog.load_all().await;
-    Ok(catalog.list().map(|(entry, state)| plugin(entry, &state)).collect())
+    let mut report: Vec<_> = catalog.list().map(|(entry, state)| plugin(entry, &state)).collect();
+    report.extend(config.sweeps.iter().map(|(name, sweep)| self::sweep(&catalog, name, sweep)));
+    Ok(report)
+}
+
+/// Whether the parameters of a sweep's checks fit; only the plugins know.
+fn sweep(catalog: &Catalog, name: &crate::domain::SweepName, sweep: &crate::config::Sweep) -> Diagnosis {
+    let refused = sweep.checks.iter().find_map(|check| match catalog.get(&check.plugin) {
+        Some(crate::catalog::State::Active(plugin)) => {
+            let error = plugin.params(check.params.clone()).err()?;
+            Some(format!("{}: {}", check.plugin, super::sweeps::params_refused(&error)))
+        }
+        // That is told of the plugin.
+        Some(crate::catalog::State::Loading | crate::catalog::State::Failed(_)) | None => None,
+    });
+    let subject = format!("sweep/{name}");
+    match refused {
+        None => Diagnosis {
+            severity: Severity::Ok,
+            subject,
+            message: format!("its {} checks have parameters that fit", sweep.checks.len()),
+            remedy: None,
+        },
+        Some(message) => Diagnosis {
+            severity: Severity::Error,
+            subject,
+            message,
+            remedy: Some(format!("correct the `params` of this check in sweeps.{name}.checks")),
+        },
+    }
 }
 
 fn plugin(entry: &crate::catalog::Entry, state: &crate::catalog::State) -> Diagnosis {

@@ -55,6 +55,11 @@ impl Params {
         Ok(Self { validator, defaults })
     }
 
+    /// What the operator gave for one parameter.
+    pub(super) fn given(&self, name: &str) -> Option<&Value> {
+        self.defaults.get(name)
+    }
+
     /// What was asked for over the defaults, as a JSON document.
     pub(super) fn merge(&self, asked: Map<String, Value>, max_bytes: usize) -> Result<String, ParamsError> {
         let mut merged = self.defaults.clone();

@@ -71,7 +71,12 @@ impl Run {
 
 /// Exit code of a monitoring plugin.
 fn code(run: &shape::Run) -> u8 {
-    match run.outcome.as_ref().map(|outcome| outcome.status.as_str()) {
+    exit_code(run.outcome.as_ref().map(|outcome| &outcome.status))
+}
+
+/// The exit code of a verdict, or of none.
+pub(super) fn exit_code(status: Option<&shape::Status>) -> u8 {
+    match status.map(shape::Status::as_str) {
         Some("ok") => 0,
         Some("warning") => 1,
         Some("critical") => 2,

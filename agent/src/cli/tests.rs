@@ -32,6 +32,15 @@ fn every_command_can_be_typed() {
         "plugins pg-ready -o json",
         "token new --name alice --role responder --expires 90d --key-file k",
         "token digest --key-file k",
+        "sweep health",
+        "sweep health --async -o json",
+        "sweeps",
+        "sweeps health -n 5 --cursor 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
+        "sweeps show health 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
+        "silence add health --for 2h --reason maintenance --until-ok",
+        "silence add --all --for 2h --reason maintenance",
+        "silence list -o json",
+        "silence remove 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
     ] {
         let arguments: Vec<_> = line.split(' ').collect();
         assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
@@ -55,6 +64,12 @@ fn what_makes_no_sense_is_refused() {
         "token new --name alice --role admin --expires soon --key-file k",
         "token new --name alice --role admin",
         "token digest",
+        "sweep",
+        "silence",
+        "silence add health --for 2h",
+        "silence add health --reason maintenance",
+        "silence add --for 2h --reason maintenance",
+        "silence add health --all --for 2h --reason maintenance",
     ] {
         let arguments: Vec<_> = line.split_terminator(' ').collect();
         assert!(parsed(&arguments).is_err(), "{line}");

@@ -79,7 +79,8 @@ fn params(field: &Field<'_>, most: usize) -> Option<Map<String, Value>> {
     Some(params)
 }
 
-fn object(field: &Field<'_>) -> Option<Map<String, Value>> {
+/// A mapping as the parameters of a run.
+pub(super) fn object(field: &Field<'_>) -> Option<Map<String, Value>> {
     let read: Vec<_> = field.entries()?.iter().map(|entry| (entry.name(), json(&entry.value))).collect();
     read.into_iter().map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::units::{show_duration, show_size};
-use crate::domain::{Limits, Operation, Rate, Role, System};
+use crate::domain::{Limits, Missed, Operation, Overlap, Rate, Role, System};
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
@@ -22,6 +22,8 @@ pub fn schema() -> Value {
             optional("engine", engine()),
             optional("targets", targets()),
             optional("plugins", named("The plugins, by the names that they have in the API.", NAME, plugin())),
+            optional("scheduler", scheduler()),
+            optional("sweeps", named("Checks that run together, by name.", NAME, sweep())),
         ],
     );
     if let Some(schema) = schema.as_object_mut() {
@@ -30,6 +32,9 @@ pub fn schema() -> Value {
     }
     schema
 }
+
+/// A whole number with its unit.
+const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// Names of targets and plugins.
 const NAME: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
@@ -118,6 +123,7 @@ fn store() -> Value {
     )
 }
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn engine() -> Value {
@@ -239,6 +245,54 @@ fn grant() -> Value {
     grant
 }
 
+fn scheduler() -> Value {
+    object(
+        "What holds for all sweeps together.",
+        [
+            optional("max_parallel", whole("Checks at the same time.", 1..=1024, 48)),
+            optional("max_parallel_per_target", whole("Checks at the same time on one target.", 1..=1024, 8)),
+        ],
+    )
+}
+
+fn sweep() -> Value {
+    let words = |about: &str, all: Vec<&str>| json!({ "enum": all, "default": "skip", "description": about });
+    let overlap = Overlap::ALL.iter().map(|word| word.as_str()).collect();
+    let overlap = words("What becomes of a slot while it is still at work.", overlap);
+    let missed = Missed::ALL.iter().map(|word| word.as_str()).collect();
+    let missed = words("What becomes of slots that passed in the agent's absence.", missed);
+    let params = json!({ "type": ["object", "null"], "description": "Parameters that go over those of the plugin." });
+    let plugin = text("Name of the plugin.");
+    let check = json!({
+        "description": "A plugin by its name, or with parameters.",
+        "oneOf": [plugin.clone(), object("", [required("plugin", plugin), optional("params", params)])],
+    });
+    let length = |about: &str| json!({ "type": "string", "pattern": DURATION, "description": about });
+    object(
+        "Checks that run together and give one verdict.",
+        [
+            optional("every", length("Run in this interval, from 1s.")),
+            optional("cron", text("Run by this pattern of five fields, or @hourly and its like.")),
+            optional("timezone", with_default(text("IANA name of the zone of `cron`."), "UTC")),
+            optional("splay", length("Over how long after a slot the starts are spread.")),
+            optional("overlap", overlap),
+            optional("missed", missed),
+            optional("starting_deadline", duration("A slot that is later than this is not started.", HOUR)),
+            required("checks", list("Its checks, at least one.", check)),
+            optional(
+                "failure_threshold",
+                whole("Verdicts in a row that are not ok, until it is believed.", 1..=1000, 3),
+            ),
+            optional("success_threshold", whole("Verdicts in a row that are ok, until it is believed.", 1..=1000, 1)),
+            optional("reminder_interval", length("How often people are told again that it is critical.")),
+            optional("low_flap_threshold", whole("Changes in percent below which it is steady.", 0..=100, 25)),
+            optional("high_flap_threshold", whole("Changes in percent from which on it is flapping.", 1..=100, 30)),
+            optional("max_parallel", whole("Its checks at the same time.", 1..=1024, 16)),
+            optional("max_parallel_per_target", whole("Its checks at the same time on one target.", 1..=1024, 4)),
+        ],
+    )
+}
+
 fn limits() -> Value {
     let (default, most) = (Limits::DEFAULT, Limits::CEILING);
     let up_to = |about: &str, most: u64| format!("{about}, up to {}.", show_size(most));
@@ -328,7 +382,7 @@ fn whole(about: &str, bounds: RangeInclusive<u64>, default: u64) -> Value {
 fn duration(about: &str, default: Duration) -> Value {
     json!({
         "type": "string",
-        "pattern": "^[0-9]+(ms|s|m|h|d)$",
+        "pattern": DURATION,
         "default": show_duration(default),
         "description": about,
     })
@@ -374,15 +428,17 @@ mod tests {
 
     /// The schema of the field at `path`, such as `plugins.pg-ready.grants[0]`.
     fn at<'a>(schema: &'a Value, path: &str) -> &'a Value {
-        let steps = path.split('.').filter(|step| !step.is_empty());
-        steps.fold(schema, |schema, step| {
+        path.split('.').filter(|step| !step.is_empty()).fold(schema, |schema, step| {
             let (name, items) =
                 step.split_once('[').map_or((step, 0), |(name, rest)| (name, rest.matches(']').count()));
             let named = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
-            let named =
-                named.get("oneOf").filter(|_| named.get("properties").is_none()).map_or(named, |forms| &forms[1]);
-            (0..items).fold(named, |schema, _| &schema["items"])
+            (0..items).fold(as_mapping(named), |schema, _| as_mapping(&schema["items"]))
         })
+    }
+
+    /// Of what has several forms, the second is a mapping.
+    fn as_mapping(schema: &Value) -> &Value {
+        schema.get("oneOf").filter(|_| schema.get("properties").is_none()).map_or(schema, |forms| &forms[1])
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::domain::{Digest, Limits, Operation, Rate, Role, Secret, System, TargetName, TokenKey};
+use crate::domain::{Digest, Limits, Missed, Operation, Overlap, Rate, Role, Secret, System, TargetName, TokenKey};
 
 /// Every secret of these tests holds this word, so that a leak is seen.
 const LEAK: &str = "hunter2";
@@ -381,4 +381,52 @@ proptest::proptest! {
         text.replace_range(from..to, &filling);
         let _ = parse(&text);
     }
+}
+
+#[test]
+fn every_field_of_a_sweep_reaches_its_setting() {
+    let config = parse(
+        r#"
+plugins: { pg-ready: { source: { file: a } }, redis-ping: { source: { file: b } } }
+scheduler: { max_parallel: 5, max_parallel_per_target: 2 }
+sweeps:
+  health:
+    { cron: "*/5 8-17 * * MON-FRI", timezone: Europe/Berlin, splay: 20s, overlap: replace, missed: once,
+      starting_deadline: 2m, checks: [pg-ready, { plugin: redis-ping, params: { target: cache, samples: 2 } }],
+      failure_threshold: 4, success_threshold: 2, reminder_interval: 2h, low_flap_threshold: 10, high_flap_threshold: 40,
+      max_parallel: 3, max_parallel_per_target: 1 }
+  short: { every: 90s, checks: [pg-ready] }
+  on-demand: { checks: [pg-ready] }
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.scheduler, Scheduler { max_parallel: 5, max_parallel_per_target: 2 });
+    let sweep = |name: &str| &config.sweeps[&name.parse().unwrap()];
+    let params = json!({"target": "cache", "samples": 2}).as_object().unwrap().clone();
+    let check = |plugin: &str, params| Check { plugin: plugin.parse().unwrap(), params };
+    let expected = Sweep {
+        cadence: Some(Cadence::Cron {
+            pattern: "*/5 8-17 * * MON-FRI".parse().unwrap(),
+            zone: jiff::tz::TimeZone::get("Europe/Berlin").unwrap(),
+        }),
+        splay: Duration::from_secs(20),
+        overlap: Overlap::Replace,
+        missed: Missed::Once,
+        starting_deadline: Duration::from_secs(120),
+        checks: vec![check("pg-ready", serde_json::Map::new()), check("redis-ping", params)],
+        failure_threshold: 4,
+        success_threshold: 2,
+        reminder_interval: Some(Duration::from_secs(7200)),
+        low_flap_threshold: 10,
+        high_flap_threshold: 40,
+        max_parallel: 3,
+        max_parallel_per_target: 1,
+    };
+    assert_eq!(*sweep("health"), expected);
+    let short = sweep("short");
+    assert_eq!(short.cadence, Some(Cadence::Every(Duration::from_secs(90))));
+    assert_eq!((short.splay, short.overlap, short.missed), (Duration::from_secs(90), Overlap::Skip, Missed::Skip));
+    assert_eq!((short.failure_threshold, short.success_threshold, short.reminder_interval), (3, 1, None));
+    assert_eq!((short.low_flap_threshold, short.high_flap_threshold), (25, 30));
+    assert_eq!((sweep("on-demand").cadence.as_ref(), sweep("on-demand").splay), (None, Duration::ZERO));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CallRecord, Digest, Label, Outcome, PluginName, RunId, Status, Timestamp};
+use super::{CallRecord, Digest, Label, Outcome, PluginName, RunId, Status, SweepRunId, Timestamp};
 
 /// How changes of a run are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,22 @@ impl Mode {
 pub enum Trigger {
     /// A person or a program asked for it.
     Manual,
+    /// A person or a program asked for a sweep that it is part of.
+    Sweep,
+    /// The schedule of a sweep that it is part of.
+    Schedule,
 }
 
 impl Trigger {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Manual];
+    pub const ALL: [Self; 3] = [Self::Manual, Self::Sweep, Self::Schedule];
 
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
+            Self::Sweep => "sweep",
+            Self::Schedule => "schedule",
         }
     }
 }
@@ -273,6 +279,8 @@ pub struct Run {
     pub trigger: Trigger,
     /// Who asked.
     pub actor: Actor,
+    /// The run of a sweep that it is part of.
+    pub sweep_run: Option<SweepRunId>,
     /// The parameters, a JSON document, with the operator's and the schema's defaults filled in.
     pub params: String,
     /// When it was recorded as started.

@@ -111,6 +111,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             digest: Digest::of(b""),
             mode: Mode::Check,
+            sweep_run: None,
             trigger: Trigger::Manual,
             actor: Actor("alice".to_owned()),
             params: "{}".to_owned(),

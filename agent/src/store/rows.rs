@@ -5,7 +5,7 @@ use super::json::{Conclusion, Labels};
 use super::{RunState, RunSummary, StoreError};
 use crate::domain::{
     Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine,
-    LogSource, Mode, Run, Timestamp, Trigger, Usage,
+    LogSource, Mode, Run, SweepRunId, Timestamp, Trigger, Usage,
 };
 
 /// Columns of a summary, in no particular order.
@@ -17,6 +17,7 @@ pub(super) fn run(row: &Columns<'_>) -> Result<Run, StoreError> {
     let summary = summary(row)?;
     Ok(Run {
         ending: ending(row, &summary)?,
+        sweep_run: row.get::<Option<[u8; 16]>>("sweep_run")?.and_then(|id| SweepRunId::from_slice(&id)),
         params: row.json_text("params")?,
         id: summary.id,
         plugin: summary.plugin,

@@ -9,8 +9,8 @@ use super::rows::{self, SUMMARY_COLUMNS};
 use super::{Cursor, Page, RunFilter, RunPage, RunState, RunSummary, StoreError};
 use crate::domain::{CallRecord, FailureKind, LogLine, Run, RunId, Timestamp};
 
-const INSERT: &str = "INSERT INTO runs (id, plugin, version, digest, mode, \"trigger\", actor, started, state, params) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const INSERT: &str = "INSERT INTO runs (id, plugin, version, digest, mode, \"trigger\", actor, started, state, params, \
+     sweep_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 const INTERRUPT: &str = "UPDATE runs SET finished = max(started, ?1), state = ?2, failure_kind = ?3, \
      failure_message = ?4 WHERE state = ?5";
@@ -28,6 +28,7 @@ pub(super) fn start(db: &Connection, run: &Run) -> Result<(), StoreError> {
         millis(run.started),
         RunState::Running.as_str(),
         run.params,
+        run.sweep_run.as_ref().map(|id| id.as_bytes()),
     ];
     match db.prepare_cached(INSERT)?.execute(values) {
         Err(error) if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_UNIQUE) => {
@@ -46,7 +47,7 @@ pub(super) fn interrupt_all(db: &Connection, now: Timestamp) -> Result<usize, St
 
 /// The run of that id, complete.
 pub(super) fn load(db: &Connection, id: RunId) -> Result<Option<Run>, StoreError> {
-    let sql = format!("SELECT {SUMMARY_COLUMNS}, params, outcome FROM runs WHERE id = ?1");
+    let sql = format!("SELECT {SUMMARY_COLUMNS}, params, outcome, sweep_run FROM runs WHERE id = ?1");
     let mut statement = db.prepare_cached(&sql)?;
     let mut found =
         collect(statement.query([id.as_bytes()])?, "runs", |row| Ok((row.get::<i64>("seq")?, rows::run(row)?)))?;

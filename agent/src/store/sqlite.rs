@@ -15,7 +15,7 @@ use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
     Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
-    StoreError, file, once, retention, runs, state,
+    StoreError, file, once, retention, runs, state, sweeps,
 };
 use crate::clock::Clock;
 use crate::domain::{Actor, PluginName, Run, RunId};
@@ -62,6 +62,7 @@ impl SqliteStore {
         file::create(&path)?;
         let db = file::connect_to_write(&path, options.checkpoint_pages)?;
         let interrupted = runs::interrupt_all(&db, clock.now())?;
+        sweeps::interrupt_all(&db, clock.now())?;
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "marked runs as interrupted that the last agent left without an end");
         }

@@ -7,6 +7,7 @@ mod once;
 mod retention;
 mod runs;
 mod state;
+mod sweeps;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ fn run_at(started: Timestamp) -> Run {
         mode: Mode::Check,
         trigger: Trigger::Manual,
         actor: Actor("oncall".to_owned()),
+        sweep_run: None,
         params: r#"{"limit":10}"#.to_owned(),
         started,
         finished: None,

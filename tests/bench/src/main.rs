@@ -9,6 +9,7 @@
 //! start      9-11   the real program with twenty plugins: start, memory
 //! spinners   12,13  guests that never end, and a healthy one beside them
 //! database   14-16  a guest's query, and many that wait
+//! schedule   17-19  checks by schedule: how many, how late, and after a restart
 //! ```
 
 mod api;
@@ -19,6 +20,7 @@ mod plugins;
 mod report;
 mod runs;
 mod samples;
+mod schedule;
 mod server;
 mod spinners;
 mod start;
@@ -52,12 +54,13 @@ pub struct Bench {
 /// A group of measures: its name, and what takes them.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("runs", runs::measure),
     ("api", api::measure),
     ("start", start::measure),
     ("spinners", spinners::measure),
     ("database", database::measure),
+    ("schedule", schedule::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -14,9 +14,10 @@ use paramedic::catalog::Catalog;
 use paramedic::clock::SystemClock;
 use paramedic::domain::{Actor, PluginName, Rate, Role, Run, RunId, Secret, TokenKey};
 use paramedic::runner::Runner;
+use paramedic::scheduler::{Limits, Scheduler};
 use paramedic::store::{
-    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
-    StoreError,
+    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, SqliteStore,
+    StateEntry, Store, StoreError, StoreOptions,
 };
 use paramedic::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -42,10 +43,14 @@ impl Server {
     /// Serve the plugins of `catalog`, with their runs recorded in `store`, on the agent's threads.
     pub fn start(bench: &Bench, catalog: Arc<Catalog>, store: Arc<dyn Store>) -> anyhow::Result<Self> {
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::default()));
-        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), SLOTS as usize);
+        let slots = SLOTS as usize;
+        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, slots);
+        let runner = Arc::new(runner);
+        let scheduler = idle(bench, catalog.clone(), runner.clone(), metrics.clone())?;
         let (loaded, is_loaded) = watch::channel(true);
         let parts = Parts {
-            runner: Arc::new(runner),
+            runner,
+            scheduler: Arc::new(scheduler),
             catalog,
             store,
             metrics,
@@ -85,6 +90,16 @@ fn access() -> anyhow::Result<Access> {
         rate: Rate { per_minute: 6_000_000, burst: 1_000_000 },
     };
     Ok(Access { key: Some(key), tokens: vec![token] })
+}
+
+/// A scheduler without sweeps, with a store of its own.
+fn idle(bench: &Bench, catalog: Arc<Catalog>, runner: Arc<Runner>, metrics: Arc<Metrics>) -> anyhow::Result<Scheduler> {
+    let clock = Arc::new(SystemClock);
+    let path = tempfile::Builder::new().prefix("sweeps").tempdir_in(bench.scratch.path())?.keep().join("sweeps.db");
+    let store = Arc::new(SqliteStore::open(&path, clock.clone(), StoreOptions::default())?);
+    let limits = Limits { max_parallel_per_target: 1, patience: Duration::ZERO };
+    let checks = paramedic::app::check_runner(catalog, runner);
+    Ok(bench.agent.block_on(Scheduler::open(Vec::new(), limits, store, checks, clock, metrics))?)
 }
 
 /// A store that keeps nothing, to see what records cost.

@@ -41,6 +41,10 @@ pub struct Run {
     /// Who asked: the name of the token.
     #[schema(example = "alice")]
     pub actor: String,
+    /// The run of a sweep that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uuid")]
+    pub sweep_run: Option<String>,
     /// How far it has come.
     pub state: RunState,
     /// The parameters it ran with, defaults included.
@@ -83,6 +87,7 @@ impl From<domain::Run> for Run {
             mode: run.mode.into(),
             trigger: run.trigger.into(),
             actor: run.actor.0,
+            sweep_run: run.sweep_run.map(|id| id.to_string()),
             state,
             params: document(&run.params),
             started: run.started.to_string(),

@@ -50,7 +50,15 @@ words! {
     Decision is "What the host decided about a call.": domain::Decision => DECISIONS.map(domain::Decision::as_str);
     PluginKind is "What a plugin is for.": domain::Kind => KINDS.map(domain::Kind::as_str);
     Risk is "How much harm a plugin can do in the wrong situation.": domain::Risk => RISKS.map(domain::Risk::as_str);
+    SweepRunState is "How far a run of a sweep has come.": domain::SweepRunState => labels(domain::SweepRunState::ALL, domain::SweepRunState::as_str);
+    Reason is "Why the verdict of a check is `unknown`.": domain::Reason => labels(domain::Reason::ALL, domain::Reason::as_str);
+    EventKind is "What happened to a sweep.": domain::EventKind => labels(domain::EventKind::ALL, domain::EventKind::as_str);
+    Muted is "Why nobody needs to be told.": domain::Muted => labels(domain::Muted::ALL, domain::Muted::as_str);
     PluginState is "Whether a plugin can run.": &catalog::State => PLUGIN_STATES;
+}
+
+fn labels<T: Copy>(all: &[T], label: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|word| label(*word)).collect()
 }
 
 const DECISIONS: [domain::Decision; 4] = [

@@ -25,6 +25,13 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/v1/runs/{id}", Some(Role::Viewer)),
     ("DELETE", "/v1/runs/{id}", Some(Role::Responder)),
     ("GET", "/v1/runs/{id}/events", Some(Role::Viewer)),
+    ("GET", "/v1/silences", Some(Role::Viewer)),
+    ("POST", "/v1/silences", Some(Role::Responder)),
+    ("DELETE", "/v1/silences/{id}", Some(Role::Responder)),
+    ("GET", "/v1/sweeps", Some(Role::Viewer)),
+    ("GET", "/v1/sweeps/{name}", Some(Role::Viewer)),
+    ("POST", "/v1/sweeps/{name}/runs", Some(Role::Responder)),
+    ("GET", "/v1/sweeps/{name}/runs/{id}", Some(Role::Viewer)),
 ];
 
 const OWNERS: [(Role, &str); 3] = [(Role::Viewer, VIEWER), (Role::Responder, RESPONDER), (Role::Admin, TOKEN)];

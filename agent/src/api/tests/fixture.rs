@@ -17,13 +17,15 @@ use crate::api::{Access, Parts, Token, router};
 use crate::catalog::{Catalog, Entry, Surroundings};
 use crate::clock::ManualClock;
 use crate::domain::{
-    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel, LogLine, Mode,
-    Outcome, Rate, Role, Run, RunId, Secret, Status, Timestamp, TokenKey, Trigger, Usage,
+    Actor, CallRecord, CheckResult, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel,
+    LogLine, Missed, Mode, Outcome, Overlap, Rate, Reason, Role, Run, RunId, Secret, Status, SweepName, Target,
+    Timestamp, TokenKey, Trigger, Usage,
 };
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::{NoMemory, Targets};
 use crate::policy::Grants;
 use crate::runner::Runner;
+use crate::scheduler::{self, Check, CheckRunner, Order, Scheduler, Sweep};
 use crate::store::{SqliteStore, Store, StoreOptions};
 use crate::telemetry::Metrics;
 
@@ -39,6 +41,7 @@ pub(super) struct Api {
     pub(super) router: Router,
     pub(super) store: Arc<dyn Store>,
     pub(super) runner: Arc<Runner>,
+    pub(super) scheduler: Arc<Scheduler>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) loaded: watch::Sender<bool>,
     catalog: Arc<Catalog>,
@@ -86,8 +89,9 @@ impl Api {
     pub(super) async fn start_with(access: Access) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let store: Arc<dyn Store> =
+        let sqlite =
             Arc::new(SqliteStore::open(&directory.path().join("db"), clock.clone(), StoreOptions::default()).unwrap());
+        let store: Arc<dyn Store> = sqlite.clone();
         let settings = Settings { slots: 1, threads: 2, cache: None, allocation: Allocation::OnDemand };
         let surroundings = Surroundings {
             targets: Arc::new(Targets::default()),
@@ -98,11 +102,26 @@ impl Api {
         let engine = Arc::new(Engine::new(&settings).unwrap());
         let catalog = Arc::new(Catalog::new(engine, surroundings, vec![entry("pg-ready")]));
         let metrics = Arc::new(Metrics::default());
-        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
+        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2, 1));
         catalog.load_all().await;
+        let limits = scheduler::Limits { max_parallel_per_target: 8, patience: Duration::from_secs(30) };
+        let checks = Arc::new(Scripted);
+        let scheduler =
+            Scheduler::open(vec![sweep()], limits, sqlite, checks, clock.clone(), metrics.clone()).await.unwrap();
+        let scheduler = Arc::new(scheduler);
         let (loaded, told) = watch::channel(true);
-        let mut api =
-            Self { router: Router::new(), store, runner, clock, catalog, metrics, loaded, told, _directory: directory };
+        let mut api = Self {
+            router: Router::new(),
+            store,
+            runner,
+            scheduler,
+            clock,
+            catalog,
+            metrics,
+            loaded,
+            told,
+            _directory: directory,
+        };
         api.router = router(Parts { access, ..api.parts() });
         api
     }
@@ -111,6 +130,7 @@ impl Api {
     pub(super) fn parts(&self) -> Parts {
         Parts {
             runner: self.runner.clone(),
+            scheduler: self.scheduler.clone(),
             catalog: self.catalog.clone(),
             store: self.store.clone(),
             metrics: self.metrics.clone(),
@@ -134,6 +154,12 @@ impl Api {
     /// Look something up with a token, in the form of `accept`.
     pub(super) async fn get_as(&self, path: &str, accept: &str) -> Answer {
         self.send(authorized("GET", path).header("accept", accept).body(Body::empty()).unwrap()).await
+    }
+
+    /// Ask for something that acts, with a token.
+    pub(super) async fn act(&self, method: &str, path: &str, body: &str) -> Answer {
+        let request = authorized(method, path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     /// Ask for a run with a token.
@@ -178,10 +204,62 @@ pub(super) fn access() -> Access {
         role,
         expires: None,
         digest: key.digest(token.as_bytes()),
-        rate: Rate::DEFAULT,
+        // A test asks again and again until something has come true.
+        rate: Rate { per_minute: 6_000_000, burst: 1_000_000 },
     };
     let owners = [("alice", Role::Admin, TOKEN), ("bob", Role::Responder, RESPONDER), ("vera", Role::Viewer, VIEWER)];
     Access { tokens: owners.map(token).to_vec(), key: Some(key) }
+}
+
+/// Every minute two checks, of which the second cannot run.
+fn sweep() -> Sweep {
+    let name: SweepName = "health".parse().unwrap();
+    let check = |plugin: &str| Check { plugin: plugin.parse().unwrap(), params: Map::new() };
+    let every = scheduler::Cadence::Every(Duration::from_secs(60));
+    Sweep {
+        timetable: Some(scheduler::Timetable {
+            schedule: scheduler::Schedule::new(every, Duration::ZERO, &name),
+            missed: Missed::Skip,
+            starting_deadline: Duration::from_secs(60),
+        }),
+        name,
+        overlap: Overlap::Skip,
+        checks: vec![check("pg-ready"), check("redis-ping")],
+        rules: scheduler::Rules { failure_threshold: 1, ..scheduler::Rules::default() },
+        max_parallel: 4,
+        max_parallel_per_target: 4,
+    }
+}
+
+/// Says of `pg-ready` that it is ok, and of everything else that it cannot run.
+struct Scripted;
+
+#[async_trait::async_trait]
+impl CheckRunner for Scripted {
+    fn targets(&self, _: &Check) -> Vec<Target> {
+        Vec::new()
+    }
+
+    async fn run(&self, order: Order) -> Option<CheckResult> {
+        let plugin = order.check.plugin;
+        let result = match plugin.as_str() {
+            "pg-ready" => CheckResult {
+                run: Some(RunId::new(NOW)),
+                status: Status::Ok,
+                summary: "accepts connections".to_owned(),
+                reason: None,
+                plugin,
+            },
+            _ => CheckResult {
+                run: None,
+                status: Status::Unknown,
+                summary: "no such file".to_owned(),
+                reason: Some(Reason::NotActive),
+                plugin,
+            },
+        };
+        Some(result)
+    }
 }
 
 pub(super) fn entry(name: &str) -> Entry {
@@ -207,6 +285,7 @@ pub(super) fn running(age: u64) -> Run {
         mode: Mode::Check,
         trigger: Trigger::Manual,
         actor: Actor("alice".to_owned()),
+        sweep_run: None,
         params: r#"{"target":"main"}"#.to_owned(),
         started,
         finished: None,

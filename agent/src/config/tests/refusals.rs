@@ -16,7 +16,7 @@ fn each_bad_file_earns_its_message() {
             "unknown section",
             "plugin: {}",
             &[
-                "1:1: plugin: there is no such field; choose from server, auth, store, engine, targets, plugins (did you mean `plugins`?)",
+                "1:1: plugin: there is no such field; choose from server, auth, store, engine, targets, plugins, scheduler, sweeps (did you mean `plugins`?)",
             ],
         ),
         (
@@ -298,4 +298,77 @@ fn each_bad_grant_earns_its_message() {
         let text = format!("{TARGETS}plugins: {{ p: {{ source: {{ file: p }}, grants: [\n{grant}\n] }} }}\n");
         assert_eq!(problems_of(&text), *expected, "{grant}");
     }
+}
+
+#[test]
+fn each_bad_sweep_earns_its_message() {
+    let table: &[(&str, &[&str])] = &[
+        ("{}", &["3:13: sweeps.health: `checks` is missing"]),
+        (
+            "{ checks: [] }",
+            &["3:23: sweeps.health.checks: a sweep without checks tells nothing; name the plugins that it runs"],
+        ),
+        (
+            "{ checks: [pg-redy, { plugin: nothing }, { params: 1 }] }",
+            &[
+                "3:24: sweeps.health.checks[0]: no plugin is named `pg-redy`; choose from pg-ready (did you mean `pg-ready`?)",
+                "3:43: sweeps.health.checks[1].plugin: no plugin is named `nothing`; choose from pg-ready",
+                "3:54: sweeps.health.checks[2]: `plugin` is missing",
+                "3:64: sweeps.health.checks[2].params: expected a mapping, found a number",
+            ],
+        ),
+        (
+            "{ checks: [pg-ready], every: 1m, cron: '* * * * *' }",
+            &["3:52: sweeps.health.cron: a sweep has one schedule; give either `every` or `cron`"],
+        ),
+        (
+            "{ checks: [pg-ready], cron: '61 * * * *', timezone: Europe/Berln }",
+            &[
+                "3:41: sweeps.health.cron: `61` is no minute: write 0 to 59, a range such as 0-1, or `*`, each with a step such as `/2`",
+                "3:65: sweeps.health.timezone: there is no time zone `Europe/Berln`; write an IANA name such as Europe/Berlin",
+            ],
+        ),
+        (
+            "{ checks: [pg-ready], every: 500ms }",
+            &["3:42: sweeps.health.every: `500ms` is out of range; the least is 1s, the most 30d"],
+        ),
+        (
+            "{ checks: [pg-ready], every: 1m, timezone: UTC }",
+            &["3:56: sweeps.health.timezone: a time zone goes with `cron`; intervals are the same in all of them"],
+        ),
+        (
+            "{ checks: [pg-ready], every: 1m, splay: 2m }",
+            &["3:53: sweeps.health.splay: `2m` is out of range; the least is 0ms, the most 1m"],
+        ),
+        (
+            "{ checks: [pg-ready], splay: 2m }",
+            &["3:42: sweeps.health.splay: a sweep without a schedule has nothing to spread; give `every` or `cron`"],
+        ),
+        (
+            "{ checks: [pg-ready], overlap: forbid, missed: Skip }",
+            &[
+                "3:44: sweeps.health.overlap: `forbid` is none of the words for it; choose from skip, queue, replace",
+                "3:60: sweeps.health.missed: `Skip` is none of the words for it; choose from skip, once (did you mean `skip`?)",
+            ],
+        ),
+        (
+            "{ checks: [pg-ready], failure_threshold: 0, reminder_interval: 1s, low_flap_threshold: 40 }",
+            &[
+                "3:54: sweeps.health.failure_threshold: `0` is out of range; the least is 1, the most 1000",
+                "3:76: sweeps.health.reminder_interval: `1s` is out of range; the least is 1m, the most 30d",
+                "3:100: sweeps.health.low_flap_threshold: `low_flap_threshold` is 40 and must not be above `high_flap_threshold`, which is 30",
+            ],
+        ),
+    ];
+    for (sweep, expected) in table {
+        let text = format!("plugins: {{ pg-ready: {{ source: {{ file: p }} }} }}\nsweeps:\n  {{ health: {sweep} }}\n");
+        assert_eq!(problems_of(&text), *expected, "{sweep}");
+    }
+    let none = "sweeps: { health: { checks: [pg-ready] } }";
+    assert_eq!(problems_of(none), ["1:30: sweeps.health.checks[0]: no plugin is named `pg-ready`; `plugins` is empty"]);
+    let many = format!(
+        "plugins: {{ p: {{ source: {{ file: p }} }} }}\nsweeps: {{ s: {{ checks: [{}] }} }}",
+        ["p"; 201].join(",")
+    );
+    assert_eq!(problems_of(&many), ["2:24: sweeps.s.checks: these are 201 checks; a sweep has at most 200"]);
 }

@@ -121,6 +121,9 @@ fn all_fields() -> Vec<String> {
         "plugins: { p: { source: { X: 1 } } }",
         "plugins: { p: { grants: [ { X: 1 } ] } }",
         "plugins: { p: { limits: { X: 1 } } }",
+        "scheduler: { X: 1 }",
+        "sweeps: { s: { X: 1 } }",
+        "sweeps: { s: { checks: [ { X: 1 } ] } }",
     ];
     let mut fields = Vec::new();
     for section in sections {

@@ -1,0 +1,327 @@
+//! Wakes when something is due, and starts it.
+//!
+//! One task turns: it looks at the clock, deals with every sweep whose time has come, and sleeps until the next. A turn does
+//! no IO and waits for nothing; what it starts goes on in tasks of its own. Tests take turns by hand, with a clock that they
+//! set. Between turns it never sleeps for long, because somebody may set the clock.
+//!
+//! A run of a sweep begins when its slot is claimed in the store. If the agent dies then, the run is found as interrupted,
+//! and the slot is not given out again.
+
+mod agenda;
+mod view;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use super::execution::Execution;
+use super::ledger::{Books, Ledger};
+use super::silences::Silences;
+use super::timing::Timing;
+use super::{CheckRunner, Limits, NewSilence, Sweep};
+use crate::clock::Clock;
+use crate::domain::{Actor, Silence, SilenceId, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
+use crate::store::{StoreError, SweepStore};
+use crate::telemetry::{Metrics, SlotResult};
+
+use agenda::Agenda;
+pub use view::SweepView;
+pub use work::UnderWay;
+use work::{Cause, Work};
+
+/// Longest time between two looks at the clock.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// A clock that goes back by less than this was adjusted, not set.
+const ADJUSTED: Duration = Duration::from_secs(1);
+
+/// Why a sweep was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No sweep of that name is configured.
+    #[error("no sweep is named `{0}`")]
+    UnknownSweep(SweepName),
+    /// The agent is about to end.
+    #[error("the agent is shutting down")]
+    ShuttingDown,
+    /// The start cannot be recorded.
+    #[error("the start of the sweep cannot be recorded")]
+    Store(#[source] StoreError),
+}
+
+/// Runs sweeps by their schedules, and when asked.
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    watches: Vec<Watch>,
+    names: BTreeMap<SweepName, usize>,
+    agenda: Mutex<Agenda>,
+    /// The latest time that a turn saw.
+    seen: Mutex<Timestamp>,
+    books: Books,
+    execution: Execution,
+    wake: Notify,
+    stopping: AtomicBool,
+    tasks: TaskTracker,
+}
+
+/// One sweep, and how far it is.
+struct Watch {
+    sweep: Arc<Sweep>,
+    /// None for a sweep without a schedule.
+    timing: Mutex<Option<Timing>>,
+    work: Mutex<Work>,
+    ledger: Ledger,
+    /// True while a reminder is being recorded.
+    reminding: AtomicBool,
+}
+
+impl Scheduler {
+    /// A scheduler for `sweeps`, which goes on where the store says that the last one ended. Nothing starts before the first
+    /// turn.
+    pub async fn open(
+        sweeps: Vec<Sweep>,
+        limits: Limits,
+        store: Arc<dyn SweepStore>,
+        runner: Arc<dyn CheckRunner>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let now = clock.now();
+        let silences = Silences::load(store.clone(), clock.clone()).await?;
+        let mut watches = Vec::with_capacity(sweeps.len());
+        for sweep in sweeps {
+            watches.push(Watch::resume(sweep, &*store, now, &metrics).await?);
+        }
+        watches.sort_by(|a, b| a.sweep.name.cmp(&b.sweep.name));
+        let names = watches.iter().enumerate().map(|(n, watch)| (watch.sweep.name.clone(), n)).collect();
+        let inner = Inner {
+            agenda: Mutex::new(Agenda::all_at(watches.len(), now)),
+            watches,
+            names,
+            seen: Mutex::new(now),
+            books: Books { store, clock, metrics, silences },
+            execution: Execution::new(runner, limits),
+            wake: Notify::new(),
+            stopping: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Take turns until [`Scheduler::stop`].
+    pub async fn run(&self) {
+        while !self.inner.is_stopping() {
+            let next = self.turn();
+            let pause = next.map_or(RECHECK, |next| next.since(self.inner.books.clock.now()).min(RECHECK));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.inner.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Deal with all that is due now, and tell when there is something to do next.
+    pub fn turn(&self) -> Option<Timestamp> {
+        let now = self.inner.books.clock.now();
+        self.inner.notice_the_clock(now);
+        let due = self.inner.agenda().take_due(now);
+        for index in due {
+            self.inner.attend(index, now);
+        }
+        self.inner.agenda().next()
+    }
+
+    /// Start nothing more.
+    pub fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        self.inner.wake.notify_one();
+    }
+
+    /// Wait until nothing is under way, for at most `patience`. Tells how much still was.
+    pub async fn settled(&self, patience: Duration) -> usize {
+        self.inner.tasks.close();
+        let waited = tokio::time::timeout(patience, self.inner.tasks.wait()).await;
+        self.inner.tasks.reopen();
+        if waited.is_ok() { 0 } else { self.inner.tasks.len() }
+    }
+
+    /// Run a sweep now, for `actor`. When this answers, the run is durable and under way. One that is under way already is
+    /// joined: its checks are the same.
+    pub async fn run_now(&self, name: &SweepName, actor: Actor) -> Result<UnderWay, Refusal> {
+        let index = self.inner.index(name).ok_or_else(|| Refusal::UnknownSweep(name.clone()))?;
+        if self.inner.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let (under_way, recorded) = self.inner.begin_or_join(index, Cause::Asked(actor));
+        match recorded {
+            None => Ok(under_way),
+            Some(recorded) => match recorded.await {
+                Ok(Ok(())) => Ok(under_way),
+                Ok(Err(error)) => Err(Refusal::Store(error)),
+                // The task goes away unheard only with the whole agent.
+                Err(_) => Err(Refusal::ShuttingDown),
+            },
+        }
+    }
+
+    /// All sweeps, by name.
+    pub fn list(&self) -> Vec<SweepView> {
+        (0..self.inner.watches.len()).filter_map(|index| self.inner.view(index)).collect()
+    }
+
+    /// One sweep.
+    pub fn show(&self, name: &SweepName) -> Option<SweepView> {
+        self.inner.view(self.inner.index(name)?)
+    }
+
+    /// Runs of a sweep, the newest first; those before the run `before`, if that is given.
+    pub async fn runs(
+        &self,
+        name: &SweepName,
+        limit: u32,
+        before: Option<SweepRunId>,
+    ) -> Result<Vec<SweepRun>, StoreError> {
+        self.inner.books.store.sweep_runs(name, limit, before).await
+    }
+
+    /// One run.
+    pub async fn run_of(&self, id: SweepRunId) -> Result<Option<SweepRun>, StoreError> {
+        self.inner.books.store.sweep_run(id).await
+    }
+
+    /// Events of a sweep, the newest first.
+    pub async fn events(&self, name: &SweepName, limit: u32) -> Result<Vec<SweepEvent>, StoreError> {
+        self.inner.books.store.sweep_events(name, limit).await
+    }
+
+    /// Silences that hold now, the oldest first.
+    pub fn silences(&self) -> Vec<Silence> {
+        self.inner.books.silences.list()
+    }
+
+    /// Keep a silence. When this answers, it is durable and holds.
+    pub async fn add_silence(&self, wanted: NewSilence) -> Result<Silence, StoreError> {
+        self.inner.books.silences.add(wanted).await
+    }
+
+    /// End a silence. Returns it, if there was one of that id.
+    pub async fn remove_silence(&self, id: SilenceId) -> Result<Option<Silence>, StoreError> {
+        self.inner.books.silences.remove(id).await
+    }
+
+    /// Longest time that a silence may hold.
+    pub const LONGEST_SILENCE: Duration = Silences::LONGEST;
+}
+
+impl Watch {
+    async fn resume(
+        sweep: Sweep,
+        store: &dyn SweepStore,
+        now: Timestamp,
+        metrics: &Metrics,
+    ) -> Result<Self, StoreError> {
+        let memory = store.sweep(&sweep.name, now).await?;
+        let timing = sweep.timetable.as_ref().map(|table| Timing::resume(table, memory.claimed, now));
+        metrics.sweeps.stands(&sweep.name, &memory.standing);
+        let ledger = Ledger::new(sweep.name.clone(), sweep.rules, memory.standing, memory.last_run);
+        Ok(Self {
+            sweep: Arc::new(sweep),
+            timing: Mutex::new(timing),
+            work: Mutex::default(),
+            ledger,
+            reminding: AtomicBool::new(false),
+        })
+    }
+
+    fn timing(&self) -> MutexGuard<'_, Option<Timing>> {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When there is something to be done for it next.
+    fn wake(&self) -> Option<Timestamp> {
+        let timing = self.timing();
+        let slot = timing.as_ref().zip(self.sweep.timetable.as_ref()).and_then(|(timing, table)| timing.wake(table));
+        let reminder = self.ledger.reminder_due().filter(|_| !self.reminding.load(Ordering::SeqCst));
+        [slot, reminder].into_iter().flatten().min()
+    }
+}
+
+impl Inner {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn index(&self, name: &SweepName) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begin anew where the clock was set back: what the agenda says is far away now.
+    fn notice_the_clock(&self, now: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.after(ADJUSTED) < *seen {
+            let back = seen.since(now);
+            tracing::warn!(seconds = back.as_secs_f64(), "the clock was set back; slots that ran are not run again");
+            for (index, watch) in self.watches.iter().enumerate() {
+                if let (Some(timing), Some(table)) = (watch.timing().as_mut(), &watch.sweep.timetable) {
+                    timing.set_back(table, now);
+                }
+                self.plan(index);
+            }
+            *seen = now;
+        }
+        *seen = now.max(*seen);
+    }
+
+    /// Do what is due for one sweep.
+    fn attend(self: &Arc<Self>, index: usize, now: Timestamp) {
+        let Some(watch) = self.watches.get(index) else { return };
+        if self.is_stopping() {
+            return;
+        }
+        let step = match (watch.timing().as_mut(), &watch.sweep.timetable) {
+            (Some(timing), Some(table)) => timing.step(table, &watch.sweep.name, now),
+            _ => super::timing::Step::default(),
+        };
+        if step.missed > 0 {
+            tracing::warn!(sweep.name = %watch.sweep.name, slots = step.missed, "slots of a sweep were missed");
+            self.books.metrics.sweeps.slots(&watch.sweep.name, SlotResult::Missed, step.missed);
+        }
+        if let Some(slot) = step.start {
+            self.start_slot(index, slot);
+        }
+        if watch.ledger.reminder_due().is_some_and(|due| due <= now) && !watch.reminding.swap(true, Ordering::SeqCst) {
+            self.tasks.spawn(Arc::clone(self).remind(index));
+        }
+        self.plan(index);
+    }
+
+    async fn remind(self: Arc<Self>, index: usize) {
+        let Some(watch) = self.watches.get(index) else { return };
+        if let Err(error) = watch.ledger.remind(&self.books).await {
+            tracing::error!(%error, sweep.name = %watch.sweep.name, "a reminder is not recorded");
+        }
+        watch.reminding.store(false, Ordering::SeqCst);
+        self.plan(index);
+        self.wake.notify_one();
+    }
+
+    /// Put into the agenda when there is something to do for a sweep next.
+    fn plan(&self, index: usize) {
+        if let Some(watch) = self.watches.get(index) {
+            let wake = watch.wake();
+            self.agenda().set(index, wake);
+        }
+    }
+}
