@@ -1,6 +1,6 @@
 //! What is published about metrics speaks of metrics that there are.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests may fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail as tests do")]
 
 use std::collections::BTreeSet;
 use std::fs;

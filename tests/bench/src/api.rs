@@ -117,7 +117,7 @@ impl Pair {
             "constant latencies": Samples::of(self.constant_latencies.clone())?.summary(),
             "latencies": Samples::of(self.latencies.clone())?.summary(),
         });
-        Ok(Row::ratio(number, measure, Unit::PerSecond, self.rates()?).as_share().raw(raw))
+        Ok(Row::ratio(number, measure, Unit::PerSecond, self.rates()?).shown_as_share().raw(raw))
     }
 }
 

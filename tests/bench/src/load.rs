@@ -163,8 +163,9 @@ impl Connection {
 
 fn content_length(head: &str) -> anyhow::Result<usize> {
     let fields = head.lines().filter_map(|line| line.split_once(':'));
-    let length = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
-    length.last().context("an answer without a length")?.parse().context("an answer with a strange length")
+    let mut length =
+        fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
+    length.next_back().context("an answer without a length")?.parse().context("an answer with a strange length")
 }
 
 #[cfg(test)]

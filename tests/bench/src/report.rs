@@ -106,7 +106,7 @@ impl Row {
     }
 
     /// Show the ratio in hundredths, or as a fraction of one.
-    pub fn as_share(mut self) -> Self {
+    pub fn shown_as_share(mut self) -> Self {
         self.judged.unit = Unit::Share;
         self
     }
@@ -251,9 +251,9 @@ mod tests {
     fn a_measure_is_judged_by_its_ratio_and_shown_with_its_goal() {
         let slow = Row::ratio(1, "noop", Unit::Micros, (8.0, 16.0)).at_most(1.5);
         assert_eq!(slow.cells(), ["1", "noop", "8.0 us", "16.0 us", "2.00", "<= 1.50", "SHORT"]);
-        let share = Row::ratio(4, "runs", Unit::PerSecond, (1000.0, 500.0)).as_share().at_least(0.4);
+        let share = Row::ratio(4, "runs", Unit::PerSecond, (1000.0, 500.0)).shown_as_share().at_least(0.4);
         assert_eq!(share.cells(), ["4", "runs", "1000 /s", "500 /s", "50 %", ">= 40 %", "met"]);
-        let start = Row::ratio(9, "start", Unit::Millis, (900.0, 3.0)).as_share().at_most(0.01);
+        let start = Row::ratio(9, "start", Unit::Millis, (900.0, 3.0)).shown_as_share().at_most(0.01);
         assert_eq!(start.cells()[4..], ["1/300", "<= 1/100", "met"]);
         let faster = Row::ratio(15, "psql", Unit::Millis, (12.0, 0.4)).inverted().at_least(25.0);
         assert_eq!(faster.cells()[4..], ["30.00", ">= 25.00", "met"]);
