@@ -16,6 +16,7 @@ pub mod secret;
 pub mod target;
 pub mod text;
 pub mod time;
+pub mod version;
 
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
 pub use diagnosis::{Diagnosis, Severity};
@@ -30,3 +31,4 @@ pub use secret::Secret;
 pub use target::{System, Target, TargetName};
 pub use text::cut_bytes;
 pub use time::Timestamp;
+pub use version::{Arrival, Origin, Profile};

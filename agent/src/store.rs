@@ -1,6 +1,6 @@
-//! The agent's memory: runs with their logs and host calls, and the small state of plugins.
+//! The agent's memory: runs with their logs and host calls, plugins with their versions, and the small state of plugins.
 //!
-//! [`Store`] is what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
+//! [`Store`] and [`PluginStore`] are what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
 //! only SQL on our own data, the rows and the JSON in them. It knows the domain and the clock; what a run means, who
 //! may see it and when old ones are removed is decided elsewhere.
 //!
@@ -15,10 +15,13 @@
 //! or failed has left nothing behind.
 
 mod columns;
+mod components;
 mod ending;
 mod error;
 mod file;
 mod json;
+mod plugins;
+mod profile;
 mod query;
 mod readers;
 mod retention;
@@ -27,6 +30,7 @@ mod runs;
 mod schema;
 mod sqlite;
 mod state;
+mod versions;
 mod writer;
 
 use std::time::Duration;
@@ -34,6 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use error::StoreError;
+pub use plugins::{KeepBounds, KeepsNothing, Kept, KeptQuarantine, KeptVersion, PluginStore, Waiting};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
 pub use sqlite::{SqliteStore, StoreOptions};
 

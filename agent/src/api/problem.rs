@@ -250,6 +250,7 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::Foreign { .. }
         | StoreError::DuplicateRun(_)
         | StoreError::UnknownRun(_)
+        | StoreError::UnknownVersion { .. }
         | StoreError::Conflict { .. }
         | StoreError::StateFull(_)
         | StoreError::Internal(_) => kept(Kind::Internal),

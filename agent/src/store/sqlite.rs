@@ -13,8 +13,8 @@ use super::retention::Rule;
 use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
-    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, file, retention,
-    runs, state,
+    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, components,
+    file, retention, runs, state,
 };
 use crate::clock::Clock;
 use crate::domain::{PluginName, Run, RunId};
@@ -43,6 +43,8 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     pub(super) writer: Writer,
     pub(super) readers: Readers,
+    /// Held while a component is written: see `plugins`.
+    pub(super) keeping: tokio::sync::Mutex<()>,
     interrupted: usize,
 }
 
@@ -63,7 +65,7 @@ impl SqliteStore {
         let identity = file::identity(&path).map_err(at)?;
         let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
         let readers = Readers::new(path.clone(), options.readers);
-        Ok(Self { path, identity, clock, writer, readers, interrupted })
+        Ok(Self { path, identity, clock, writer, readers, keeping: tokio::sync::Mutex::default(), interrupted })
     }
 
     /// How many runs were marked as interrupted when the store was opened.
@@ -221,7 +223,9 @@ fn verify(db: &Connection) -> Result<Vec<String>, StoreError> {
     let mut statement = db.prepare("PRAGMA foreign_key_check")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        defects.push(format!("a row of {} belongs to no run", row.get::<_, String>(0)?));
+        let (table, parent) = (row.get::<_, String>(0)?, row.get::<_, String>(2)?);
+        defects.push(format!("a row of {table} belongs to nothing in {parent}"));
     }
+    defects.extend(components::verify(db)?);
     Ok(defects)
 }
