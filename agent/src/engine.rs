@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use artefacts::CacheError;
-pub use program::{Finished, Invocation, LoadError, Program};
+pub use program::{Examined, Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;
