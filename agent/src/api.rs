@@ -7,7 +7,8 @@
 //!    ▼
 //!  auth     who asks; nobody but probes gets past it without a token
 //!    ▼
-//!  runs, plugins, probes, openapi      one file per resource; accept, prefer, body and query read what a request says
+//!  runs, plugins, versions, probes, openapi    one file per resource; accept, prefer, body, upload and query read what
+//!                                              a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
@@ -31,6 +32,8 @@ mod query;
 mod runs;
 mod serve;
 pub mod shape;
+mod upload;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::request;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,6 +53,7 @@ use utoipa_axum::routes;
 pub use auth::Token;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
+pub use upload::Uploads;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -75,6 +80,8 @@ pub struct Parts {
     pub tokens: Vec<Token>,
     /// Largest body of a request.
     pub max_body_bytes: usize,
+    /// Where components go while they arrive.
+    pub uploads: Uploads,
 }
 
 /// What a handler finds.
@@ -107,6 +114,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::show))
+        .routes(routes!(versions::list, versions::push))
+        .routes(routes!(versions::put, versions::forget))
+        .routes(routes!(versions::activate))
+        .routes(routes!(versions::diff))
+        .routes(routes!(versions::release))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(probes::healthz))
@@ -124,5 +136,17 @@ impl FromRequestParts<Arc<App>> for Segment {
     async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let path = Path::from_request_parts(parts, app).await;
         path.map(|Path(segment)| Self(segment)).map_err(|_| ApiError::UnknownRoute)
+    }
+}
+
+/// The parts of a path that name things. What is not UTF-8 names nothing.
+struct Segments<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Segments<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::from_request_parts(parts, app).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|_| ApiError::UnknownRoute)
     }
 }

@@ -5,10 +5,12 @@
 //! finish for a while, record them, close the store.
 
 mod doctor;
+mod intake;
 mod memory;
 mod targets;
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +22,11 @@ use tokio::sync::watch;
 pub use doctor::examine;
 
 use crate::api;
-use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::catalog::{Catalog, Surroundings, watch_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Source};
-use crate::domain::Label;
+use crate::config::Config;
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
-use crate::policy::Grants;
 use crate::runner::Runner;
 use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions};
 use crate::telemetry::Metrics;
@@ -55,12 +55,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(api::serve(listener, api::router(agent.api_parts(&config)), stopping.clone()));
-    let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping));
+    let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping.clone()));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
     let loading = async {
         agent.catalog.load_all().await;
+        let mut folder = intake::folder(&config);
+        if let Some(folder) = &mut folder {
+            folder.look(&agent.catalog).await;
+        }
         agent.loaded.send_replace(true);
+        if let Some(folder) = folder {
+            watch_folder(folder, agent.catalog.clone(), stopping).await;
+        }
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
@@ -96,10 +103,11 @@ impl Agent {
     fn build(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
-        let store: Arc<dyn Store> = Arc::new(
+        let sqlite = Arc::new(
             SqliteStore::open(&config.store.path, clock.clone(), StoreOptions::default())
                 .context("cannot open the store")?,
         );
+        let store: Arc<dyn Store> = sqlite.clone();
         let engine = Arc::new(Engine::new(&engine_settings(config))?);
         let targets = Arc::new(targets::build(&config.targets)?);
         let surroundings = Surroundings {
@@ -108,7 +116,8 @@ impl Agent {
             clock: clock.clone(),
             io: tokio::runtime::Handle::current(),
         };
-        let catalog = Arc::new(Catalog::new(engine, surroundings, entries(config)));
+        let way_in = intake::intake(config, sqlite, metrics.clone());
+        let catalog = Arc::new(Catalog::with(way_in, engine, surroundings, intake::entries(config)));
         let slots = config.server.max_concurrent_runs;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots);
         let (loaded, _) = watch::channel(false);
@@ -125,8 +134,16 @@ impl Agent {
             loaded: self.loaded.subscribe(),
             tokens: config.tokens.iter().map(|t| api::Token { name: t.name.clone(), digest: t.digest }).collect(),
             max_body_bytes: config.server.max_body_bytes,
+            uploads: api::Uploads::new(uploads_folder(config), config.intake.max_component_bytes),
         }
     }
+}
+
+/// Uploads lie beside the store until they were looked at: there the agent can write, and may fill the disk as it does
+/// anyway.
+fn uploads_folder(config: &Config) -> PathBuf {
+    let folder = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 fn engine_settings(config: &Config) -> Settings {
@@ -136,22 +153,6 @@ fn engine_settings(config: &Config) -> Settings {
         cache: Some(config.engine.cache.clone()),
         allocation: Allocation::Pooled,
     }
-}
-
-fn entries(config: &Config) -> Vec<Entry> {
-    let entry = |(name, plugin): (&crate::domain::PluginName, &crate::config::Plugin)| {
-        let Source::File(file) = &plugin.source;
-        let setting = |(name, value): (&String, &String)| Label { name: name.clone(), value: value.clone() };
-        Entry {
-            name: name.clone(),
-            file: file.clone(),
-            grants: Arc::new(Grants::new(name.clone(), plugin.grants.clone())),
-            defaults: plugin.params.clone(),
-            settings: plugin.settings.iter().map(setting).collect(),
-            limits: plugin.limits,
-        }
-    };
-    config.plugins.iter().map(entry).collect()
 }
 
 fn retention(config: &Config) -> RetentionPolicy {

@@ -12,6 +12,7 @@ mod agent;
 mod choices;
 mod field;
 mod grants;
+mod intake;
 mod limits;
 mod names;
 mod plugins;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use agent::{Engine, Retain, Server, Store, Token};
+pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
 pub use sources::{Environment, environment};
@@ -51,6 +53,12 @@ pub struct Config {
     pub store: Store,
     /// How plugins are run.
     pub engine: Engine,
+    /// How new versions of plugins come in.
+    pub intake: Intake,
+    /// Whose signatures count.
+    pub signing: Signing,
+    /// When a plugin that keeps failing is held back.
+    pub quarantine: Quarantine,
     /// The systems that plugins may be granted.
     pub targets: Targets,
     /// The plugins.
@@ -81,19 +89,36 @@ impl Config {
 
 fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
-    let root = Field::root(&tree, report).mapping(&["server", "auth", "store", "engine", "targets", "plugins"])?;
+    let root = Field::root(&tree, report).mapping(&[
+        "server",
+        "auth",
+        "store",
+        "engine",
+        "intake",
+        "signing",
+        "quarantine",
+        "targets",
+        "plugins",
+    ])?;
     let names = Names::collect(&root);
     let server = Server::read(&root);
     let tokens = agent::tokens(&root);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
-    let plugins = plugins::read(&root, &names, sources);
+    let intake = Intake::read(&root, sources);
+    let signing = Signing::read(&root);
+    let quarantine = Quarantine::read(&root);
+    let surroundings = plugins::Surroundings { names: &names, intake: intake.as_ref(), signing: signing.as_ref() };
+    let plugins = plugins::read(&root, &surroundings, sources);
     Some(Config {
         server: server?,
         tokens: tokens?,
         store: store?,
         engine: engine?,
+        intake: intake?,
+        signing: signing?,
+        quarantine: quarantine?,
         targets: targets?,
         plugins: plugins?,
     })

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument;
 
-use crate::catalog::{Catalog, ParamsError, Plugin, State};
+use crate::catalog::{Catalog, ParamsError, Plugin, Quarantined, State, Ticket};
 use crate::clock::Clock;
 use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
@@ -67,6 +67,15 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// No version of the plugin was delivered yet.
+    #[error("no version of the plugin `{name}` was delivered yet; `paramedic plugins push` brings one")]
+    Absent {
+        /// The plugin.
+        name: PluginName,
+    },
+    /// The plugin is held back because it kept failing.
+    #[error(transparent)]
+    Quarantined(Box<Quarantined>),
     /// The parameters were refused.
     #[error(transparent)]
     Params(#[from] ParamsError),
@@ -126,11 +135,12 @@ impl Runner {
     pub async fn start(&self, request: Request) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params)?;
+        let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
         let slot = self.admit()?;
         let run = self.new_run(&plugin, params, request.actor, request.trigger);
         let (recorded, started) = oneshot::channel();
         let (tell, finished) = oneshot::channel();
-        self.see_through(plugin, run.clone(), slot, recorded, tell);
+        self.see_through((plugin, ticket), run.clone(), slot, recorded, tell);
         match started.await {
             Ok(Ok(())) => Ok(Started { run, finished }),
             Ok(Err(error)) => Err(Refusal::Store(error)),
@@ -145,6 +155,7 @@ impl Runner {
             None => Err(Refusal::UnknownPlugin { name }),
             Some(State::Loading) => Err(Refusal::Loading { name }),
             Some(State::Failed(error)) => Err(Refusal::NotActive { name, reason: error.chain() }),
+            Some(State::Absent) => Err(Refusal::Absent { name }),
             Some(State::Active(plugin)) => Ok(plugin),
         }
     }
@@ -185,7 +196,7 @@ impl Runner {
     /// leave a start behind that nothing follows.
     fn see_through(
         &self,
-        plugin: Arc<Plugin>,
+        (plugin, ticket): (Arc<Plugin>, Ticket),
         run: Run,
         slot: OwnedSemaphorePermit,
         recorded: oneshot::Sender<Result<(), StoreError>>,
@@ -208,6 +219,8 @@ impl Runner {
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
+            // Before the caller hears of it: whoever asks again meets the quarantine.
+            catalog.settle(ticket, &run).await;
             if record_end(&*store, &run).await {
                 // Nobody waits for a run that was asked for asynchronously.
                 let _ = tell.send(run);

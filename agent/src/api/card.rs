@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod table;
 mod text;
+mod version;
 
 pub use notation::{assignment, read_value};
 pub use page::Paint;
@@ -19,6 +20,7 @@ pub use plugin::{plugin, plugins};
 pub use run::{Detail, run};
 pub use runs::runs;
 pub use text::printable_json;
+pub use version::{delivered, version_diff, versions};
 
 pub(crate) use page::{Page, Tone};
 pub(crate) use text::one_line as clean_line;

@@ -13,8 +13,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHE
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalog::ParamsError;
-use crate::domain::RunId;
+use crate::catalog::{ParamsError, Step, Undelivered};
+use crate::domain::{PluginName, RunId};
 use crate::runner::Refusal;
 use crate::store::StoreError;
 
@@ -52,6 +52,29 @@ pub(super) enum ApiError {
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
     UnknownRun(String),
+    #[error("the body must be `application/wasm`, not `{0}`")]
+    NotWasm(String),
+    #[error("the body can be sent as it is or as `gzip`, not as `{0}`")]
+    UnsupportedEncoding(String),
+    #[error("the component has more than {limit} bytes, which is the limit (`intake.max_component`)")]
+    ComponentTooLarge { limit: u64 },
+    #[error("the body cannot be decompressed as gzip: {0}")]
+    NotGzip(std::io::Error),
+    #[error("{max} uploads are under way, which is the most", max = .0)]
+    TooManyUploads(usize),
+    #[error("the upload cannot be written")]
+    UploadNotStored(#[source] std::io::Error),
+    #[error("the header `{name}` is not understood: {message}")]
+    BadHeader { name: HeaderName, message: String },
+    #[error("`{given}` names no version: expected {expected}")]
+    InvalidVersion { given: String, expected: &'static str },
+    #[error(
+        "no plugin is named `{name}` in the configuration, and only those that are can be delivered; add\nplugins:\n  \
+         {name}:\n    source: upload\n    grants: []\na version that needs grants then waits, and says which lines they are"
+    )]
+    PluginNotConfigured { name: PluginName },
+    #[error(transparent)]
+    Undelivered(Undelivered),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
@@ -108,21 +131,30 @@ macro_rules! kinds {
 kinds! {
     MalformedJson = BAD_REQUEST "malformed-json": "The body is not JSON";
     BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
+    InvalidHeader = BAD_REQUEST "invalid-header": "A header is not understood";
+    InvalidVersion = BAD_REQUEST "invalid-version": "This names no version";
     InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
+    PluginNotConfigured = NOT_FOUND "plugin-not-configured": "The plugin is not configured";
+    UnknownVersion = NOT_FOUND "unknown-version": "There is no such version";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed": "The method does not fit";
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
     BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
     PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
+    OtherSource = CONFLICT "other-source": "The plugin comes another way";
+    VersionExists = CONFLICT "version-exists": "The version has other bytes";
+    VersionInUse = CONFLICT "version-in-use": "The version is active";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
+    VersionRefused = UNPROCESSABLE_ENTITY "version-refused": "The version did not pass a step";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
     Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
+    PluginQuarantined = SERVICE_UNAVAILABLE "plugin-quarantined": "The plugin is held back";
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
     ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
     StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable": "The store does not take or give records";
@@ -167,7 +199,15 @@ impl ApiError {
             Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),
             Self::NotAcceptable(_) => told(Kind::NotAcceptable),
             Self::UnsupportedMediaType(_) => told(Kind::UnsupportedMediaType),
-            Self::BodyTooLarge { .. } => told(Kind::BodyTooLarge),
+            Self::BodyTooLarge { .. } | Self::ComponentTooLarge { .. } => told(Kind::BodyTooLarge),
+            Self::NotWasm(_) | Self::UnsupportedEncoding(_) => told(Kind::UnsupportedMediaType),
+            Self::NotGzip(_) => told(Kind::BodyBroken),
+            Self::TooManyUploads(_) => later(Kind::Busy, 5),
+            Self::UploadNotStored(_) => Answer { retry_after: Some(10), ..kept(Kind::StoreUnavailable) },
+            Self::BadHeader { .. } => told(Kind::InvalidHeader),
+            Self::InvalidVersion { .. } => told(Kind::InvalidVersion),
+            Self::PluginNotConfigured { .. } => told(Kind::PluginNotConfigured),
+            Self::Undelivered(undelivered) => undelivered_answer(undelivered),
             Self::BodyTooSlow { .. } => told(Kind::BodyTooSlow),
             Self::BodyBroken(_) => told(Kind::BodyBroken),
             Self::MalformedJson(_) => told(Kind::MalformedJson),
@@ -176,7 +216,8 @@ impl ApiError {
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
             Self::UnknownRun(_) => told(Kind::UnknownRun),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
-            Self::Refused(Refusal::NotActive { .. }) => told(Kind::PluginNotActive),
+            Self::Refused(Refusal::NotActive { .. } | Refusal::Absent { .. }) => told(Kind::PluginNotActive),
+            Self::Refused(Refusal::Quarantined(held)) => later(Kind::PluginQuarantined, held.retry_after()),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(_) | ParamsError::TooLarge { .. })) => {
                 told(Kind::InvalidParams)
             }
@@ -208,8 +249,23 @@ impl ApiError {
         match self {
             Self::UnknownPlugin { name, .. } => Some(name.clone()),
             Self::Refused(
-                Refusal::UnknownPlugin { name } | Refusal::Loading { name } | Refusal::NotActive { name, .. },
-            ) => Some(name.to_string()),
+                Refusal::UnknownPlugin { name }
+                | Refusal::Loading { name }
+                | Refusal::NotActive { name, .. }
+                | Refusal::Absent { name },
+            )
+            | Self::PluginNotConfigured { name } => Some(name.to_string()),
+            Self::Refused(Refusal::Quarantined(held)) => Some(held.name.to_string()),
+            Self::Undelivered(undelivered) => Some(plugin_of(undelivered)?.to_string()),
+            _ => None,
+        }
+    }
+
+    fn step(&self) -> Option<String> {
+        match self {
+            Self::Undelivered(Undelivered::Refused { error, .. }) => Some(error.step().as_str().to_owned()),
+            Self::ComponentTooLarge { .. } => Some(Step::Size.as_str().to_owned()),
+            Self::NotGzip(_) => Some(Step::Decompress.as_str().to_owned()),
             _ => None,
         }
     }
@@ -231,6 +287,32 @@ impl ApiError {
             cause = error.source();
         }
         text
+    }
+}
+
+/// A version that was not taken is its sender's matter, unless the agent has a defect.
+fn undelivered_answer(undelivered: &Undelivered) -> Answer {
+    match undelivered {
+        Undelivered::UnknownPlugin { .. } => told(Kind::UnknownPlugin),
+        Undelivered::OtherSource { .. } => told(Kind::OtherSource),
+        Undelivered::Exists { .. } => told(Kind::VersionExists),
+        Undelivered::UnknownVersion { .. } => told(Kind::UnknownVersion),
+        Undelivered::InUse { .. } => told(Kind::VersionInUse),
+        Undelivered::Refused { error, .. } if error.step() == Step::Internal => kept(Kind::Internal),
+        Undelivered::Refused { .. } => told(Kind::VersionRefused),
+        Undelivered::Store(error) => store_answer(error),
+    }
+}
+
+fn plugin_of(undelivered: &Undelivered) -> Option<&PluginName> {
+    match undelivered {
+        Undelivered::UnknownPlugin { name }
+        | Undelivered::OtherSource { name, .. }
+        | Undelivered::Exists { name, .. }
+        | Undelivered::UnknownVersion { name, .. }
+        | Undelivered::InUse { name, .. }
+        | Undelivered::Refused { name, .. } => Some(name),
+        Undelivered::Store(_) => None,
     }
 }
 
@@ -296,6 +378,7 @@ impl Failed {
             instance: format!("urn:paramedic:request:{request}"),
             request_id: request.to_owned(),
             plugin: error.plugin(),
+            step: error.step(),
             run: error.run(),
             errors: error.errors(),
         };
@@ -341,6 +424,10 @@ pub struct Problem {
     /// The plugin that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// The step that a version did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "signature")]
+    pub step: Option<String>,
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,

@@ -8,14 +8,17 @@ mod call;
 mod outcome;
 mod plugin;
 mod run;
+mod version;
 mod word;
 
 pub use call::{Call, LogLine};
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
-pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary};
+pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary, Quarantine};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
+pub use version::{Delivered, Difference, Version, VersionCandidate, VersionDiff, VersionList, VersionSide};
 pub use word::{
-    Decision, FailureKind, LogLevel, LogSource, Mode, PluginKind, PluginState, Risk, RunState, Status, Trigger,
+    Became, Decision, FailureKind, LogLevel, LogSource, Mode, Origin, PluginKind, PluginState, Risk, RunState, Status,
+    Step, Trigger, VersionState,
 };
 
 use serde_json::Value;

@@ -7,3 +7,4 @@ mod fixture;
 mod lists;
 mod probes;
 mod routes;
+mod versions;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::catalog::{Catalog, Surroundings};
+use crate::catalog::{Catalog, Source, Surroundings};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::domain::{Diagnosis, Severity};
 use crate::engine::Engine;
 use crate::host::NoMemory;
+use crate::store::KeepsNothing;
 
 /// Examine what `config` names. Nothing is changed and the store is not opened, so this can run beside the agent.
 pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
@@ -54,8 +55,12 @@ async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow:
         clock: Arc::new(SystemClock),
         io: tokio::runtime::Handle::current(),
     };
-    let catalog = Catalog::new(engine, surroundings, super::entries(config));
+    let way_in = super::intake::intake(config, Arc::new(KeepsNothing), Arc::default());
+    let catalog = Catalog::with(way_in, engine, surroundings, super::intake::entries(config));
     catalog.load_all().await;
+    if let Some(mut folder) = super::intake::folder(config) {
+        folder.look(&catalog).await;
+    }
     Ok(catalog.list().map(|(entry, state)| plugin(entry, &state)).collect())
 }
 
@@ -73,7 +78,16 @@ fn plugin(entry: &crate::catalog::Entry, state: &crate::catalog::State) -> Diagn
             severity: Severity::Error,
             subject,
             message: error.chain(),
-            remedy: Some(error.remedy(&entry.file)),
+            remedy: Some(error.remedy(&entry.source)),
+        },
+        State::Absent => Diagnosis {
+            severity: Severity::Ok,
+            subject,
+            message: match entry.source {
+                Source::File(_) | Source::Folder => "no version lies in the folder".to_owned(),
+                Source::Upload => "its versions are pushed to the agent, which keeps them".to_owned(),
+            },
+            remedy: Some(format!("ask the agent: paramedic plugins {}", entry.name)),
         },
         State::Loading => Diagnosis {
             severity: Severity::Error,

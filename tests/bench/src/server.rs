@@ -25,7 +25,8 @@ use crate::Bench;
 use crate::load::Question;
 use crate::plugins::SLOTS;
 
-const TOKEN: &str = "what is measured has to know who asks";
+/// The token of whoever asks.
+pub const TOKEN: &str = "what is measured has to know who asks";
 
 /// What the constant endpoint answers.
 const CONSTANT: &str = r#"{"status":"ok","summary":"always the same"}"#;
@@ -52,6 +53,7 @@ impl Server {
             loaded: is_loaded,
             tokens: vec![Token { name: "bench".to_owned(), digest: Digest::of(TOKEN.as_bytes()) }],
             max_body_bytes: 1 << 20,
+            uploads: api::Uploads::new(bench.scratch.path().to_owned(), 32 << 20),
         };
         let constant = get(async || ([(CONTENT_TYPE, "application/json")], CONSTANT));
         let router = Router::new().route("/constant", constant).merge(api::router(parts));
@@ -60,6 +62,11 @@ impl Server {
         let address = listener.local_addr()?;
         bench.agent.spawn(api::serve(listener, router, stopping));
         Ok(Self { address, _stop: stop, _loaded: loaded })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A run of `noop`, with authentication, grant and schema.

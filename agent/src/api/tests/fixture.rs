@@ -1,4 +1,4 @@
-//! An API on an empty store, with one plugin whose file is missing.
+//! An API on an empty store, with one plugin whose file is missing and one that is pushed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::api::{Parts, Token, router};
-use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::api::{Parts, Token, Uploads, router};
+use crate::catalog::{Catalog, Entry, Intake, Source, Surroundings, Trust};
 use crate::clock::ManualClock;
 use crate::domain::{
     Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel, LogLine, Mode,
@@ -29,6 +29,7 @@ use crate::telemetry::Metrics;
 
 pub(super) const TOKEN: &str = "a-token-of-alice";
 pub(super) const MAX_BODY: usize = 4096;
+pub(super) const MAX_COMPONENT: u64 = 1 << 20;
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
 
 /// The API and what it stands on.
@@ -70,12 +71,14 @@ impl Answer {
 }
 
 impl Api {
-    /// With the plugin `pg-ready`, which cannot run because its file is missing.
+    /// With the plugin `pg-ready`, which cannot run because its file is missing, and `pushed`, of which nothing was
+    /// delivered yet.
     pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&directory.path().join("db"), clock.clone(), StoreOptions::default()).unwrap());
+        let path = directory.path().join("db");
+        let sqlite = Arc::new(SqliteStore::open(&path, clock.clone(), StoreOptions::default()).unwrap());
+        let store: Arc<dyn Store> = sqlite.clone();
         let settings = Settings { slots: 1, threads: 2, cache: None, allocation: Allocation::OnDemand };
         let surroundings = Surroundings {
             targets: Arc::new(Targets::default()),
@@ -84,8 +87,10 @@ impl Api {
             io: tokio::runtime::Handle::current(),
         };
         let engine = Arc::new(Engine::new(&settings).unwrap());
-        let catalog = Arc::new(Catalog::new(engine, surroundings, vec![entry("pg-ready")]));
         let metrics = Arc::new(Metrics::default());
+        let intake = Intake { store: sqlite, metrics: metrics.clone(), ..Intake::default() };
+        let pushed = Entry { source: Source::Upload, ..entry("pushed") };
+        let catalog = Arc::new(Catalog::with(intake, engine, surroundings, vec![entry("pg-ready"), pushed]));
         let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
         catalog.load_all().await;
         let (loaded, told) = watch::channel(true);
@@ -99,6 +104,7 @@ impl Api {
             loaded: told,
             tokens: vec![token],
             max_body_bytes: MAX_BODY,
+            uploads: Uploads::new(directory.path().to_owned(), MAX_COMPONENT),
         };
         Self { router: router(parts), store, runner, loaded, _directory: directory }
     }
@@ -150,7 +156,8 @@ pub(super) fn authorized(method: &str, path: &str) -> http::request::Builder {
 pub(super) fn entry(name: &str) -> Entry {
     let name = name.parse::<crate::domain::PluginName>().unwrap();
     Entry {
-        file: PathBuf::from(format!("/nowhere/{name}.wasm")),
+        source: Source::File(PathBuf::from(format!("/nowhere/{name}.wasm"))),
+        trust: Trust::default(),
         grants: Arc::new(Grants::new(name.clone(), Vec::new())),
         name,
         defaults: Map::new(),

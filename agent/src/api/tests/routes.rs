@@ -26,6 +26,7 @@ async fn every_route_but_the_listed_ones_refuses_a_caller_without_a_known_token(
     assert!(routes.len() >= 9, "{routes:?}");
     for (method, path) in &routes {
         let place = path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "pg-ready");
+        let place = place.replace("{version}", "0.1.0").replace("{from}", "active").replace("{to}", "previous");
         for token in [None, Some("Bearer wrong"), Some("Basic YWxpY2U6eA==")] {
             let mut request = Request::builder().method(method.as_str()).uri(&place);
             request = token.into_iter().fold(request, |request, token| request.header("authorization", token));
