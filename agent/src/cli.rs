@@ -99,7 +99,7 @@ pub enum Question {
     Run(run::Run),
     /// List runs, or show one.
     Runs(runs::Runs),
-    /// List plugins, or show one.
+    /// List plugins, or show one; deliver, compare and activate versions.
     Plugins(plugins::Plugins),
 }
 

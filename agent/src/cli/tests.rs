@@ -27,6 +27,14 @@ fn every_command_can_be_typed() {
         "runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
         "plugins",
         "plugins pg-ready -o json",
+        "plugins push target/wasm32-wasip2/release/pg_outbox.wasm",
+        "plugins push x.wasm.gz --name pg-outbox --expect 0.2.0 --signature x.minisig -o json",
+        "plugins versions pg-ready",
+        "plugins diff pg-ready active waiting",
+        "plugins activate pg-ready 0.2.0",
+        "plugins rollback pg-ready -o json",
+        "plugins forget pg-ready 0.1.0",
+        "plugins release pg-ready",
     ] {
         let arguments: Vec<_> = line.split(' ').collect();
         assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
@@ -43,6 +51,9 @@ fn what_makes_no_sense_is_refused() {
         "runs show",
         "run x -o yaml",
         "plugins a b",
+        "plugins push",
+        "plugins diff pg-ready active",
+        "plugins rollback",
         "apply x",
     ] {
         let arguments: Vec<_> = line.split_terminator(' ').collect();
