@@ -9,6 +9,7 @@
 //! start      9-11   the real program with twenty plugins: start, memory
 //! spinners   12,13  guests that never end, and a healthy one beside them
 //! database   14-16  a guest's query, and many that wait
+//! ship       17     a new version of a plugin, from its push to its first result
 //! ```
 
 mod api;
@@ -20,6 +21,7 @@ mod report;
 mod runs;
 mod samples;
 mod server;
+mod ship;
 mod spinners;
 mod start;
 
@@ -52,12 +54,13 @@ pub struct Bench {
 /// A group of measures: its name, and what takes them.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("runs", runs::measure),
     ("api", api::measure),
     ("start", start::measure),
     ("spinners", spinners::measure),
     ("database", database::measure),
+    ("ship", ship::measure),
 ];
 
 fn main() -> anyhow::Result<()> {
