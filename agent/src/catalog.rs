@@ -13,6 +13,7 @@
 //!
 //! Knows the engine, policy, domain and where plugins are kept; never the API or the scheduler.
 
+mod delivered;
 mod diff;
 mod error;
 mod folder;
@@ -22,11 +23,13 @@ mod quarantine;
 mod signing;
 mod ticket;
 mod versions;
+mod which;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+pub use delivered::{Became, Candidate, Delivered, Undelivered};
 pub use diff::{Change, Diff, Side};
 pub use error::{PluginError, Step};
 pub use folder::{Folder, watch_folder};
@@ -36,7 +39,7 @@ pub use quarantine::{Conduct, Hold, Policy};
 use serde_json::{Map, Value};
 pub use signing::{Key, MAX_SIGNATURE, SignatureError, Trust};
 pub use ticket::{Quarantined, Ticket};
-pub use versions::{Became, Candidate, Delivered, InvalidWhich, Undelivered, Which};
+pub use which::{InvalidWhich, Which};
 
 use crate::clock::Clock;
 use crate::domain::{Actor, Digest, Label, Limits, Metadata, Origin, PluginName, Timestamp};

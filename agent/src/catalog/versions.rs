@@ -4,207 +4,19 @@
 //! that what was told to be active is active after the next start too. Runs under way keep the version that they began
 //! with: they hold it themselves.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::diff::Diff;
 use super::intake::{self, Delivery, Seen};
-use super::{Catalog, Plugin, PluginError, Slot, Source, State, Step};
-use crate::domain::{Actor, Arrival, Digest, Origin, PluginName, Timestamp};
+use super::which::{Found, find};
+use super::{
+    Became, Candidate, Catalog, Delivered, Plugin, PluginError, Slot, Source, State, Step, Undelivered, Which,
+};
+use crate::domain::{Actor, Arrival, Digest, Origin, PluginName};
 use crate::store::{Kept, KeptVersion, StoreError, Waiting};
 
 /// Most candidates that are told of one plugin.
 const MAX_CANDIDATES: usize = 5;
-
-/// A version that was not taken, or not yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its version, as far as it is known.
-    pub version: Option<semver::Version>,
-    /// Its digest, if it came that far.
-    pub digest: Option<Digest>,
-    /// Which way it came.
-    pub origin: Origin,
-    /// Who brought it.
-    pub actor: Option<Actor>,
-    /// When.
-    pub at: Timestamp,
-    /// The step that it did not pass.
-    pub step: Step,
-    /// True when it is kept and waits for the lines in `reason`.
-    pub waits: bool,
-    /// Why, and what would be right.
-    pub reason: String,
-}
-
-/// What became of a component that was not refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// What it became.
-    pub became: Became,
-    /// Its version; none for one that waits and could not be asked.
-    pub version: Option<semver::Version>,
-    /// Its digest.
-    pub digest: Digest,
-    /// The version that ran until now, if that is another one.
-    pub previous: Option<semver::Version>,
-    /// What it waits for.
-    pub reason: Option<String>,
-}
-
-/// What a component became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Became {
-    /// It runs from now on.
-    Active,
-    /// It ran already, with these very bytes.
-    Unchanged,
-    /// These very bytes are kept already, and another version runs.
-    Kept,
-    /// It asks for more than its grants; the version before keeps serving.
-    Waiting,
-}
-
-impl Became {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Unchanged, Self::Kept, Self::Waiting];
-
-    /// Word for JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Unchanged => "unchanged",
-            Self::Kept => "kept",
-            Self::Waiting => "waiting",
-        }
-    }
-}
-
-/// Why a version was not taken, activated, compared or forgotten. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum Undelivered {
-    /// No plugin of that name is configured.
-    #[error("no plugin is named `{name}`")]
-    UnknownPlugin {
-        /// The name.
-        name: PluginName,
-    },
-    /// The plugin comes another way.
-    #[error("`{name}` comes from {source_in_words}; to take it from here, write `source: {}` in the configuration", wanted.as_str())]
-    OtherSource {
-        /// The plugin.
-        name: PluginName,
-        /// Where it comes from.
-        source_in_words: &'static str,
-        /// Where this one came from.
-        wanted: Origin,
-    },
-    /// That version is there with other bytes.
-    #[error(
-        "version {version} of `{name}` is kept already and has other bytes ({digest}); give the new one a new version"
-    )]
-    Exists {
-        /// The plugin.
-        name: PluginName,
-        /// The version.
-        version: semver::Version,
-        /// Digest of what is kept.
-        digest: Digest,
-    },
-    /// There is no such version.
-    #[error("`{name}` has no version `{wanted}`; {}", choices(kept))]
-    UnknownVersion {
-        /// The plugin.
-        name: PluginName,
-        /// What was asked for.
-        wanted: String,
-        /// The versions that there are.
-        kept: Vec<String>,
-    },
-    /// The active version cannot be forgotten.
-    #[error("version {version} of `{name}` is active; activate another one first")]
-    InUse {
-        /// The plugin.
-        name: PluginName,
-        /// The version.
-        version: semver::Version,
-    },
-    /// It did not pass a step.
-    #[error("{}", error.chain())]
-    Refused {
-        /// The plugin.
-        name: PluginName,
-        /// The version, as far as it is known.
-        version: Option<semver::Version>,
-        /// The reason.
-        error: Arc<PluginError>,
-    },
-    /// It could not be kept.
-    #[error("the store does not keep it")]
-    Store(#[from] StoreError),
-}
-
-fn choices(kept: &[String]) -> String {
-    if kept.is_empty() { "none is kept".to_owned() } else { format!("kept are {}", kept.join(", ")) }
-}
-
-/// Which version is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one that runs.
-    Active,
-    /// The one that ran before it.
-    Previous,
-    /// The one that waits for its grants.
-    Waiting,
-    /// The one of that number.
-    Version(semver::Version),
-}
-
-/// Why a text names no version.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a semantic version such as 0.2.0, or `active`, `previous` or `waiting`")]
-pub struct InvalidWhich;
-
-impl FromStr for Which {
-    type Err = InvalidWhich;
-
-    fn from_str(text: &str) -> Result<Self, InvalidWhich> {
-        match text {
-            "active" => Ok(Self::Active),
-            "previous" => Ok(Self::Previous),
-            "waiting" => Ok(Self::Waiting),
-            text => text.parse().map(Self::Version).map_err(|_| InvalidWhich),
-        }
-    }
-}
-
-impl fmt::Display for Which {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Active => f.write_str("active"),
-            Self::Previous => f.write_str("previous"),
-            Self::Waiting => f.write_str("waiting"),
-            Self::Version(version) => version.fmt(f),
-        }
-    }
-}
-
-/// What a version turned out to be.
-enum Found<'a> {
-    Kept(&'a KeptVersion),
-    Waiting(&'a Waiting),
-}
-
-impl Found<'_> {
-    fn arrival(&self) -> &Arrival {
-        match self {
-            Found::Kept(kept) => &kept.arrival,
-            Found::Waiting(waiting) => &waiting.arrival,
-        }
-    }
-}
 
 impl Catalog {
     /// Take a component in, and let it run if it passes every step.
@@ -284,7 +96,7 @@ impl Catalog {
     async fn pass(&self, slot: &Slot, kept: &Kept, delivery: &Delivery, seen: &mut Seen) -> Result<Delivered, Stopped> {
         let entry = &slot.entry;
         let identified = intake::identify(entry, self.intake.max_component_bytes, delivery, seen).await?;
-        if let Some(known) = self.known_already(slot, kept, delivery, identified.digest).await? {
+        if let Some(known) = self.known_already(slot, kept, delivery, seen, identified.digest).await? {
             return Ok(known);
         }
         self.refuse_other_bytes(slot, kept, delivery, seen)?;
@@ -312,6 +124,7 @@ impl Catalog {
         slot: &Slot,
         kept: &Kept,
         delivery: &Delivery,
+        seen: &Seen,
         digest: Digest,
     ) -> Result<Option<Delivered>, Stopped> {
         // Without one that runs, also known bytes are welcome.
@@ -319,6 +132,10 @@ impl Catalog {
         let is_from_disk = delivery.origin != Origin::Upload;
         let known = kept.versions.iter().find(|version| version.arrival.digest == digest);
         let (became, version) = if active.digest == digest {
+            // Another signature counts from now on: the key of the one before may be about to go.
+            if seen.signer.is_some() && known.is_some_and(|known| known.arrival.signature != delivery.signature) {
+                return Ok(None);
+            }
             if is_from_disk && kept.delivered != Some(digest) {
                 self.note_delivery(slot, &active, digest).await;
             }
@@ -374,7 +191,11 @@ impl Catalog {
         digest: Digest,
     ) -> Result<(), StoreError> {
         let (store, name) = (&self.intake.store, &slot.entry.name);
-        if kept.version(version).is_some_and(|known| known.arrival.digest == digest) {
+        let same = |known: &KeptVersion| {
+            let signed_alike = seen.signer.is_none() || known.arrival.signature == delivery.signature;
+            known.arrival.digest == digest && signed_alike
+        };
+        if kept.version(version).is_some_and(same) {
             let delivered = (delivery.origin != Origin::Upload).then_some(digest);
             return store.activate(name, version, delivered).await;
         }
@@ -518,7 +339,7 @@ impl Catalog {
             };
         }
         if let Some(waiting) = &kept.waiting
-            && let Ok(Some(delivery)) = self.from_store(slot, &waiting.arrival, waiting.version.as_ref()).await
+            && let Ok(Some(delivery)) = self.stored(slot, &waiting.arrival, waiting.version.as_ref()).await
         {
             // What becomes of it is logged, counted and shown.
             drop(self.bring(slot, kept, &delivery).await);
@@ -553,7 +374,7 @@ impl Catalog {
         // Most files hold what they held when the agent ended, and the store need not be asked for so many bytes.
         let delivery = match at_hand.filter(|delivery| Digest::of(&delivery.component) == arrival.digest) {
             Some(delivery) => Some(delivery.clone()),
-            None => self.from_store(slot, arrival, Some(&version.version)).await?,
+            None => self.stored(slot, arrival, Some(&version.version)).await?,
         };
         let delivery = delivery.ok_or(PluginError::Gone { digest: arrival.digest })?;
         let mut seen = Seen::default();
@@ -562,7 +383,7 @@ impl Catalog {
         Ok(intake::admit(&self.engine, &self.surroundings, entry, &delivery, &identified, &mut seen).await?)
     }
 
-    async fn from_store(
+    async fn stored(
         &self,
         slot: &Slot,
         arrival: &Arrival,
@@ -588,7 +409,7 @@ impl Catalog {
         let kept = self.intake.store.kept(name).await?;
         match find(name, &kept, which)? {
             Found::Waiting(waiting) => {
-                let delivery = self.from_store(slot, &waiting.arrival, waiting.version.as_ref()).await?;
+                let delivery = self.stored(slot, &waiting.arrival, waiting.version.as_ref()).await?;
                 let gone = PluginError::Gone { digest: waiting.arrival.digest };
                 let delivery = delivery.ok_or_else(|| unfit(name, waiting.version.as_ref(), gone))?;
                 self.bring(slot, &kept, &delivery).await
@@ -662,26 +483,6 @@ impl Catalog {
     fn slot(&self, name: &PluginName) -> Result<&Arc<Slot>, Undelivered> {
         self.slots.get(name).ok_or_else(|| Undelivered::UnknownPlugin { name: name.clone() })
     }
-}
-
-fn find<'a>(name: &PluginName, kept: &'a Kept, which: &Which) -> Result<Found<'a>, Undelivered> {
-    let version = match which {
-        Which::Active => kept.active.as_ref(),
-        Which::Previous => kept.previous.as_ref(),
-        Which::Version(version) => Some(version),
-        Which::Waiting => None,
-    };
-    let waiting = || match which {
-        Which::Waiting => kept.waiting.as_ref(),
-        Which::Version(version) => kept.waiting.as_ref().filter(|waiting| waiting.version.as_ref() == Some(version)),
-        Which::Active | Which::Previous => None,
-    };
-    let found = version.and_then(|version| kept.version(version)).map(Found::Kept);
-    found.or_else(|| waiting().map(Found::Waiting)).ok_or_else(|| Undelivered::UnknownVersion {
-        name: name.clone(),
-        wanted: which.to_string(),
-        kept: kept.versions.iter().map(|kept| kept.version.to_string()).collect(),
-    })
 }
 
 fn unfit(name: &PluginName, version: Option<&semver::Version>, error: PluginError) -> Undelivered {
