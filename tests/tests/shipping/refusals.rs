@@ -247,6 +247,13 @@ fn a_version_that_only_a_withdrawn_key_signed_does_not_run_again() {
     assert_eq!(agent.plugin("noop")["signer"], "new");
     drop(agent);
     assert_eq!(harbour.agent(&configuration(&[("new", &new)])).plugin("noop")["state"], "active");
+    // Whoever changes keys signs again while both count, and nothing stops.
+    let agent = harbour.agent(&configuration(&[("old", &old), ("new", &new)]));
+    let resigned = agent.put("noop", "0.1.0", &component, &[&signed(&old, &component, "noop 0.1.0")]);
+    assert_eq!((resigned.status, &agent.plugin("noop")["signer"]), (200, &json!("old")), "{}", resigned.body);
+    assert_eq!(agent.put("noop", "0.1.0", &component, &[]).status, 422, "unsigned is no way to repeat it");
+    drop(agent);
+    assert_eq!(harbour.agent(&configuration(&[("old", &old)])).plugin("noop")["signer"], "old");
 }
 
 #[test]
