@@ -32,6 +32,10 @@ plugins: (_components "plugins" "plugins")
 doc *args:
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked {{ native }} --no-deps {{ args }}
 
+# Feeds damaged input to every parser of what outsiders send, so many cases for each; a finding is kept beside its test.
+fuzz cases="100000": plugins guests
+    PROPTEST_CASES={{ cases }} cargo test --locked {{ native }} --no-fail-fast -- damaged any_ bytes
+
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
     cargo build --locked {{ native }}

@@ -1,14 +1,18 @@
 //! The HTTP API: `/v1`, its description, and the probes.
 //!
 //! ```text
-//!  serve    connections, their number and their heads
+//!  serve    connections, their number, their encryption (tls) and their heads
 //!    ▼
 //!  observe  id and span of the request; a failure becomes `application/problem+json`; a panic becomes a failure
 //!    ▼
-//!  auth     who asks; nobody but probes gets past it without a token
+//!  auth     who asks, and how often; nobody but probes gets past it without a token
 //!    ▼
-//!  runs, plugins, versions, probes, openapi    one file per resource; accept, prefer, body, upload and query read what
-//!                                              a request says
+//!  route    what the caller's role allows; no route is registered without one
+//!    ▼
+//!  once     a request with an idempotency key is done once
+//!    ▼
+//!  runs, events, plugins, versions, probes, openapi    one file per resource; accept, prefer, body, upload and query
+//!                                                      read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
@@ -22,16 +26,21 @@ mod accept;
 mod auth;
 mod body;
 pub mod card;
+mod events;
 mod observe;
+mod once;
 mod openapi;
 mod plugins;
 mod prefer;
 mod probes;
 mod problem;
 mod query;
+mod rate;
+mod route;
 mod runs;
 mod serve;
 pub mod shape;
+mod tls;
 mod upload;
 mod versions;
 
@@ -40,27 +49,31 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use http::request;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::Token;
+pub use auth::{Access, Token};
+pub use events::Missed;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
+pub use tls::{Tls, TlsError, TlsFiles};
 pub use upload::Uploads;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::domain::Role;
 use crate::runner::Runner;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
+use route::Routes;
 
 /// What the API stands on.
 pub struct Parts {
@@ -77,7 +90,7 @@ pub struct Parts {
     /// True once every plugin was tried.
     pub loaded: watch::Receiver<bool>,
     /// Who may ask.
-    pub tokens: Vec<Token>,
+    pub access: Access,
     /// Largest body of a request.
     pub max_body_bytes: usize,
     /// Where components go while they arrive.
@@ -88,43 +101,62 @@ pub struct Parts {
 struct App {
     parts: Parts,
     description: String,
+    turns: once::Turns,
+    streams: Arc<Semaphore>,
+}
+
+impl App {
+    fn new(parts: Parts, description: String) -> Arc<Self> {
+        let streams = Arc::new(Semaphore::new(events::MAX_STREAMS));
+        Arc::new(Self { parts, description, turns: once::Turns::default(), streams })
+    }
 }
 
 type Shared = axum::extract::State<Arc<App>>;
 
 /// The whole API.
 pub fn router(mut parts: Parts) -> Router {
-    let tokens = std::mem::take(&mut parts.tokens);
+    let access = std::mem::take(&mut parts.access);
+    let tokens = auth::Tokens::new(access, parts.clock.clone(), parts.metrics.clone());
     let (router, description) = routes().split_for_parts();
-    let app = App { parts, description: openapi::text(&description) };
-    guarded(router.with_state(Arc::new(app)), tokens)
+    let app = App::new(parts, openapi::text(&description));
+    // The layers of single routes find it as an extension, because they are laid before there is a state.
+    guarded(router.with_state(app.clone()).layer(Extension(app)), tokens)
 }
 
 /// What lies around every route, and around those that do not exist.
-fn guarded(router: Router, tokens: Vec<Token>) -> Router {
+fn guarded(router: Router, tokens: auth::Tokens) -> Router {
     router
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async |method: http::Method| ApiError::MethodNotAllowed(method))
-        .layer(from_fn_with_state(Arc::new(auth::Tokens::new(tokens)), auth::authenticate))
+        .layer(from_fn_with_state(Arc::new(tokens), auth::authenticate))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
 }
 
 fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(plugins::list))
-        .routes(routes!(plugins::show))
-        .routes(routes!(versions::list, versions::push))
-        .routes(routes!(versions::put, versions::forget))
-        .routes(routes!(versions::activate))
-        .routes(routes!(versions::diff))
-        .routes(routes!(versions::release))
-        .routes(routes!(runs::list, runs::start))
-        .routes(routes!(runs::show))
-        .routes(routes!(probes::healthz))
-        .routes(routes!(probes::readyz))
-        .routes(routes!(probes::metrics))
-        .routes(routes!(openapi::show))
+    use Role::{Admin, Responder, Viewer};
+    Routes::new(openapi::base())
+        .least(Viewer, routes!(plugins::list))
+        .least(Viewer, routes!(plugins::show))
+        .least(Viewer, routes!(versions::list))
+        // Components are too large to be held in memory under a key; delivering the same one again has no effect.
+        .least(Admin, routes!(versions::push))
+        .least(Admin, routes!(versions::put))
+        .acting(Admin, routes!(versions::forget))
+        .acting(Admin, routes!(versions::activate))
+        .least(Viewer, routes!(versions::diff))
+        .acting(Admin, routes!(versions::release))
+        .least(Viewer, routes!(runs::list))
+        .acting(Responder, routes!(runs::start))
+        .least(Viewer, routes!(runs::show))
+        .acting(Responder, routes!(runs::cancel))
+        .least(Viewer, routes!(events::show))
+        .open(routes!(probes::healthz))
+        .open(routes!(probes::readyz))
+        .least(Viewer, routes!(probes::metrics))
+        .open(routes!(openapi::show))
+        .done()
 }
 
 /// The part of a path that names a thing. What is not UTF-8 names nothing.

@@ -2,7 +2,7 @@
 //!
 //! Start: store, engine, clients, plugins, API. The API answers while plugins are being loaded, so that a probe sees
 //! an agent that is coming up and not one that is dead. End, on SIGTERM or SIGINT: take no more runs, let those under way
-//! finish for a while, record them, close the store.
+//! finish for a while, or until a second signal, record them, close the store.
 
 mod doctor;
 mod intake;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 pub use doctor::examine;
@@ -24,7 +24,7 @@ pub use doctor::examine;
 use crate::api;
 use crate::catalog::{Catalog, Surroundings, watch_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Auth, Config, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
 use crate::runner::Runner;
@@ -39,22 +39,23 @@ const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
 
 /// Run the agent until it is told to end.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    if config.tokens.is_empty() {
-        anyhow::bail!(
-            "auth.tokens is empty, so nobody could ask anything; `paramedic doctor` tells how to make a token"
-        );
+    if config.auth.tokens.is_empty() {
+        anyhow::bail!("auth.tokens is empty, so nobody could ask anything; `paramedic token new` makes a token");
     }
     // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
-    let told_to_end = told_to_end()?;
+    let mut orders = Orders::listen()?;
+    let tls = config.server.tls.as_ref().map(tls).transpose()?;
     let agent = Agent::build(&config)?;
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("cannot listen on {} (server.listen)", config.server.listen))?;
     let address = listener.local_addr()?;
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "paramedic listens");
+    tracing::info!(%address, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "paramedic listens");
 
     let (stop, stopping) = watch::channel(false);
-    let server = tokio::spawn(api::serve(listener, api::router(agent.api_parts(&config)), stopping.clone()));
+    let router = api::router(agent.api_parts(&config));
+    let server = tokio::spawn(api::serve(listener, tls.clone(), router, stopping.clone()));
+    let certificates = tls.map(|tls| tokio::spawn(tls.follow(stopping.clone())));
     let housekeeping = tokio::spawn(keep_house(agent.store.clone(), retention(&config), stopping.clone()));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
@@ -72,17 +73,24 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tokio::select! {
         // Compiling large plugins takes minutes: whoever tells the agent to end does not wait for that.
-        () = told_to_end => {}
+        () = orders.end() => {}
         never = loading => match never {},
     }
 
-    let unfinished = agent.runner.drain(PATIENCE).await;
+    tracing::info!("told to end; runs under way may finish");
+    let unfinished = tokio::select! {
+        unfinished = agent.runner.drain(PATIENCE) => unfinished,
+        () = orders.end() => agent.runner.under_way(),
+    };
     if unfinished > 0 {
         tracing::warn!(unfinished, "runs are cut off; the next start shows them as interrupted");
     }
     stop.send_replace(true);
     server.await.context("the API ended in a panic")?;
     housekeeping.await.context("housekeeping ended in a panic")?;
+    if let Some(certificates) = certificates {
+        certificates.await.context("following the certificate ended in a panic")?;
+    }
     agent.store.close().await.context("cannot close the store")?;
     tracing::info!("paramedic has ended");
     Ok(())
@@ -132,11 +140,28 @@ impl Agent {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             loaded: self.loaded.subscribe(),
-            tokens: config.tokens.iter().map(|t| api::Token { name: t.name.clone(), digest: t.digest }).collect(),
+            access: access(&config.auth),
             max_body_bytes: config.server.max_body_bytes,
             uploads: api::Uploads::new(uploads_folder(config), config.intake.max_component_bytes),
         }
     }
+}
+
+fn tls(files: &ServerTls) -> anyhow::Result<Arc<api::Tls>> {
+    let ServerTls { certificate, key } = files.clone();
+    let tls = api::Tls::load(api::TlsFiles { certificate, key }).context("cannot use server.tls")?;
+    Ok(Arc::new(tls))
+}
+
+fn access(auth: &Auth) -> api::Access {
+    let token = |token: &crate::config::Token| api::Token {
+        name: token.name.clone(),
+        role: token.role,
+        expires: token.expires,
+        digest: token.digest,
+        rate: token.rate,
+    };
+    api::Access { key: auth.key.clone(), tokens: auth.tokens.iter().map(token).collect() }
 }
 
 /// Uploads lie beside the store until they were looked at: there the agent can write, and may fill the disk as it does
@@ -180,14 +205,23 @@ async fn keep_house(store: Arc<dyn Store>, policy: RetentionPolicy, mut stopping
     }
 }
 
-/// Listens from the call on; the answer is ready once somebody told the agent to end.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+/// The signals that tell the agent to end.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Orders {
+    /// Catch them from now on.
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next one. Whoever sends a second one does not want to wait.
+    async fn end(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        tracing::info!("told to end; runs under way may finish");
-    })
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and the commands that ask a running agent.
 //!
-//! `serve` and `doctor` need the whole agent, so `main` hands them to `app`; everything else is a question to an agent,
+//! `serve` and `doctor` need the whole agent, and `config` its configuration, so `main` sees to them; everything else is a question to an agent,
 //! asked over the same HTTP API that everybody has. This module knows the API's shapes and cards and nothing of what is
 //! behind them.
 //!
@@ -9,10 +9,12 @@
 
 mod client;
 mod doctor;
+mod follow;
 mod output;
 mod plugins;
 mod run;
 mod runs;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use doctor::report;
 
+use crate::clock::SystemClock;
 use client::{AskError, Client};
 
 /// Exit code of everything that could not be done. Monitoring systems read it as "unknown".
@@ -47,6 +50,9 @@ pub struct Connection {
     /// File with the token; without it the variable PARAMEDIC_TOKEN holds it.
     #[arg(long, global = true, value_name = "FILE", env = "PARAMEDIC_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// Certificates in PEM that are trusted instead of the system's, for an agent with TLS.
+    #[arg(long, global = true, value_name = "FILE", env = "PARAMEDIC_CA")]
+    ca: Option<PathBuf>,
 }
 
 /// What is to be done.
@@ -56,6 +62,11 @@ pub enum Command {
     Serve(Serve),
     /// Try every target and every plugin, and say what is wrong and how to mend it.
     Doctor(Doctor),
+    /// Look at the configuration without an agent.
+    #[command(subcommand)]
+    Config(Configuration),
+    /// Make tokens, and the digests by which the agent knows them.
+    Token(token::Token),
     /// Everything that is asked of a running agent.
     #[command(flatten)]
     Ask(Question),
@@ -92,12 +103,25 @@ pub struct Doctor {
     pub config: PathBuf,
 }
 
+/// `paramedic config`.
+#[derive(Debug, Subcommand)]
+pub enum Configuration {
+    /// Say everything that is wrong with the configuration, as the agent would at its start; exits with 2 if anything is.
+    Check {
+        /// The configuration.
+        #[arg(long, short, value_name = "FILE", env = "PARAMEDIC_CONFIG", default_value = "paramedic.yaml")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
 /// What is asked of a running agent.
 #[derive(Debug, Subcommand)]
 pub enum Question {
     /// Run a plugin; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Run(run::Run),
-    /// List runs, or show one.
+    /// List runs, show one, or end one.
     Runs(runs::Runs),
     /// List plugins, or show one; deliver, compare and activate versions.
     Plugins(plugins::Plugins),
@@ -111,6 +135,28 @@ pub fn parse() -> Result<Cli, ExitCode> {
         let _ = error.print();
         if error.use_stderr() { ExitCode::from(UNKNOWN) } else { ExitCode::SUCCESS }
     })
+}
+
+/// Print what needs no agent.
+pub fn print(text: &str) -> ExitCode {
+    match output::print(&mut anstream::stdout().lock(), text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&AskError::Output(error));
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}
+
+/// Make a token or a digest, print it, and tell the exit code.
+pub fn token(token: token::Token) -> ExitCode {
+    match token.execute(&SystemClock) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(UNKNOWN)
+        }
+    }
 }
 
 /// Ask an agent, print the answer, and tell the exit code.

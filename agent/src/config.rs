@@ -9,6 +9,7 @@
 //! have to do so once.
 
 mod agent;
+mod auth;
 mod choices;
 mod field;
 mod grants;
@@ -17,6 +18,7 @@ mod limits;
 mod names;
 mod plugins;
 mod report;
+mod schema;
 mod sources;
 mod targets;
 mod units;
@@ -28,12 +30,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use agent::{Engine, Retain, Server, Store, Token};
+pub use agent::{Engine, Retain, Server, ServerTls, Store};
+pub use auth::{Auth, Token};
 pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
-pub use sources::{Environment, environment};
+pub use schema::schema;
+pub use sources::{Environment, environment, secret_file};
 pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
+pub use units::duration;
 
 use crate::domain::PluginName;
 
@@ -47,8 +52,8 @@ use sources::Sources;
 pub struct Config {
     /// The HTTP API.
     pub server: Server,
-    /// Who may ask. Empty means nobody.
-    pub tokens: Vec<Token>,
+    /// Who may ask.
+    pub auth: Auth,
     /// The agent's own database.
     pub store: Store,
     /// How plugins are run.
@@ -101,8 +106,8 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         "plugins",
     ])?;
     let names = Names::collect(&root);
-    let server = Server::read(&root);
-    let tokens = agent::tokens(&root);
+    let server = Server::read(&root, sources);
+    let auth = Auth::read(&root, sources);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
@@ -113,7 +118,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let plugins = plugins::read(&root, &surroundings, sources);
     Some(Config {
         server: server?,
-        tokens: tokens?,
+        auth: auth?,
         store: store?,
         engine: engine?,
         intake: intake?,

@@ -3,6 +3,7 @@
 //! Nothing here does IO, knows a wire format or a driver. JSON shapes live in `api`, rows in `store`, WIT types in
 //! `host`; each converts beside its own shape.
 
+pub mod access;
 pub mod call;
 pub mod diagnosis;
 pub mod grant;
@@ -18,6 +19,7 @@ pub mod text;
 pub mod time;
 pub mod version;
 
+pub use access::{InvalidRole, Rate, Role, ShortKey, TokenKey, names_a_caller};
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
 pub use diagnosis::{Diagnosis, Severity};
 pub use grant::{Grant, InvalidPattern, KeyPattern, PathPattern};
@@ -30,5 +32,5 @@ pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource,
 pub use secret::Secret;
 pub use target::{System, Target, TargetName};
 pub use text::cut_bytes;
-pub use time::Timestamp;
+pub use time::{InvalidTime, Timestamp};
 pub use version::{Arrival, Origin, Profile};

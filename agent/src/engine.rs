@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! bytes ─► Imports::read, judge ─► artefact on disk or one compilation at a time ─► link ─► Program
-//! Program + Invocation ─► slot ─► Store, instance, `run` on the guests' threads ─► ending, usage, log, calls
+//! Program + Invocation ─► slot ─► Store, instance, `run` ─► ending, usage, log, calls
 //! ```
 //!
-//! Guests have a runtime of their own with lower priority. An epoch ticks every millisecond: a guest that computes longer
-//! than one tick yields, and from then on shares one lane with its like, so that short runs keep the other threads.
+//! A guest begins on the thread of whoever runs it. An epoch ticks every millisecond: one that has computed for longer than
+//! that goes on in a runtime for guests with lower priority, where it shares a lane with its like and yields at every tick.
 //!
 //! Knows the host, policy, domain and the clock; never the API, scheduler, store or catalog.
 
 mod artefacts;
+mod cancel;
 mod ending;
 mod lane;
 mod metadata;
@@ -26,10 +27,12 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub use artefacts::CacheError;
+pub use cancel::{Cancellation, Canceller, cancellation};
 pub use program::{Examined, Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;
+pub use crate::journal::{Observer, Unobserved};
 use artefacts::Artefacts;
 use lane::Lane;
 use ticker::Ticker;
@@ -115,6 +118,9 @@ impl Engine {
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("guest")
+            // Those who wake a guest are mostly elsewhere, and a turn takes a millisecond: their word is looked for at each turn.
+            .global_queue_interval(1)
+            .event_interval(1)
             .on_thread_start(lower_priority)
             .enable_time()
             .build()

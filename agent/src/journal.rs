@@ -12,11 +12,13 @@
 
 pub mod arguments;
 pub mod budget;
+mod observer;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use arguments::Arguments;
+pub use observer::{Observer, Unobserved};
 use serde::Serialize;
 
 use crate::clock::Clock;
@@ -50,6 +52,9 @@ pub struct Journal {
     budget: Budget,
     local_budget: Budget,
     records: Vec<CallRecord>,
+    /// The call that waits for its answer. It is left here when the run ends meanwhile.
+    under_way: Option<Opening>,
+    observer: Arc<dyn Observer>,
 }
 
 /// A call that has been let through or refused and waits for its record.
@@ -72,7 +77,19 @@ impl Journal {
             budget: Budget::new(limits.calls, limits.total_answer_bytes),
             local_budget: Budget::new(limits.calls, 0),
             records: Vec::new(),
+            under_way: None,
+            observer: Arc::new(Unobserved),
         }
+    }
+
+    /// The same journal, of whose calls `observer` hears.
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Whoever hears of the run's calls.
+    pub fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
     }
 
     /// When the run has to be over.
@@ -90,8 +107,13 @@ impl Journal {
         self.budget.answer_bytes()
     }
 
-    /// The records, in order. The journal is empty afterwards.
+    /// The records, in order. The journal is empty afterwards. A call that was cut off with its run is the last of them.
     pub fn take_records(&mut self) -> Vec<CallRecord> {
+        if let Some(opening) = self.under_way.take() {
+            let mut record = self.record(opening, Decision::Permitted);
+            record.error = Some("the run ended before the answer came".to_owned());
+            self.keep(record);
+        }
         std::mem::take(&mut self.records)
     }
 
@@ -132,7 +154,9 @@ impl Journal {
             }
         };
         let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
+        self.under_way = Some(opening);
         let answered = tokio::time::timeout_at(self.deadline.into(), call(permit, limits)).await;
+        let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
         let Ok(answered) = answered else {
             self.close(opening, Decision::Permitted, CallError::TimedOut("the run reached its deadline".to_owned()));
             return Err(Stop::Deadline);
@@ -175,7 +199,7 @@ impl Journal {
         let mut record = self.record(opening, Decision::Permitted);
         record.answer_bytes = bytes;
         record.answer_digest = Some(digest);
-        self.records.push(record);
+        self.keep(record);
         Ok(Ok(answer))
     }
 
@@ -183,8 +207,13 @@ impl Journal {
     fn close(&mut self, opening: Opening, decision: Decision, error: CallError) -> CallError {
         let mut record = self.record(opening, decision);
         record.error = Some(arguments::cut(&error.to_string(), 500));
-        self.records.push(record);
+        self.keep(record);
         error
+    }
+
+    fn keep(&mut self, record: CallRecord) {
+        self.observer.call(&record);
+        self.records.push(record);
     }
 
     fn record(&self, opening: Opening, decision: Decision) -> CallRecord {
@@ -326,6 +355,39 @@ mod tests {
         }
         assert!(told <= 16, "{told}");
         assert_eq!(journal.take_records().len(), 1 + told + 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_cut_off_with_its_run_is_recorded() {
+        let mut journal = journal(&Limits::DEFAULT, true);
+        assert!(matches!(ask(&mut journal, "x").await, Ok(Ok(_))));
+        let call =
+            journal.read::<PostgresQuery, (), _>("main", Arguments::none(), async |_, _| std::future::pending().await);
+        // As a run is dropped that somebody cancels.
+        assert!(futures_util::FutureExt::now_or_never(call).is_none());
+        let records = journal.take_records();
+        assert_eq!((records.len(), records[1].sequence, records[1].decision), (2, 2, Decision::Permitted));
+        assert_eq!(records[1].error.as_deref(), Some("the run ended before the answer came"));
+        assert_eq!((journal.calls(), journal.take_records().len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn an_observer_hears_of_each_call_as_it_is_recorded() {
+        #[derive(Default)]
+        struct Ear(std::sync::Mutex<Vec<CallRecord>>);
+        impl Observer for Ear {
+            fn line(&self, _: &crate::domain::LogLine) {}
+            fn call(&self, call: &CallRecord) {
+                self.0.lock().unwrap().push(call.clone());
+            }
+        }
+        let ear = Arc::new(Ear::default());
+        let mut journal = journal(&Limits { calls: 2, ..Limits::DEFAULT }, true).observed_by(ear.clone());
+        for heard in 1..=3 {
+            let _ = ask(&mut journal, "x").await;
+            assert_eq!(ear.0.lock().unwrap().len(), heard);
+        }
+        assert_eq!(*ear.0.lock().unwrap(), journal.take_records());
     }
 
     #[tokio::test(start_paused = true)]

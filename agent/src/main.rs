@@ -1,9 +1,10 @@
 //! The program: arguments, and the exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use paramedic::cli::{self, Command, LogFormat};
-use paramedic::config::Config;
+use paramedic::cli::{self, Command, Configuration, LogFormat};
+use paramedic::config::{self, Config, ConfigError};
 use paramedic::{app, telemetry};
 
 fn main() -> ExitCode {
@@ -13,8 +14,11 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Ask(question) => cli::execute(&arguments.connection, question),
+        Command::Token(token) => cli::token(token),
         Command::Serve(serve) => told(self::serve(&serve)),
         Command::Doctor(doctor) => told(self::doctor(&doctor)),
+        Command::Config(Configuration::Check { config }) => told(check(&config)),
+        Command::Config(Configuration::Schema) => cli::print(&format!("{:#}\n", config::schema())),
     }
 }
 
@@ -36,6 +40,21 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     let diagnoses = runtime()?.block_on(app::examine(&config))?;
     Ok(cli::report(&diagnoses))
+}
+
+fn check(path: &Path) -> anyhow::Result<ExitCode> {
+    match Config::load(path) {
+        Ok(config) => {
+            let (targets, plugins) = (config.targets.count(), config.plugins.len());
+            let found = format!("{}: nothing is wrong (targets: {targets}, plugins: {plugins})\n", path.display());
+            Ok(cli::print(&found))
+        }
+        Err(problems @ ConfigError::Invalid { .. }) => {
+            eprintln!("{problems}");
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -5,20 +5,27 @@
 //!
 //! Knows the catalog, the engine, the store and the clock; never the API.
 
+mod feed;
+mod under_way;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tracing::Instrument;
 
 use crate::catalog::{Catalog, ParamsError, Plugin, Quarantined, State, Ticket};
 use crate::clock::Clock;
 use crate::domain::{Actor, Mode, PluginName, Run, RunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
-use crate::store::{Store, StoreError};
+use crate::store::{OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
+pub use feed::{Batch, Event, Position, What};
+
+use feed::Feed;
+use under_way::{Awaited, Place, UnderWay};
 
 /// Pauses between attempts to record an end. Together a little over a minute: as long as a full disk or a slow one may
 /// take before the run is given up and found as interrupted at the next start.
@@ -96,14 +103,47 @@ pub enum Refusal {
 /// A run under way.
 pub struct Started {
     /// The run as it was recorded, without an end.
-    pub run: Run,
-    finished: oneshot::Receiver<Run>,
+    pub run: Arc<Run>,
+    ended: Awaited,
+    feed: Arc<Feed>,
+    changes: watch::Receiver<()>,
+}
+
+/// What there is to tell to somebody who watches a run.
+pub enum News {
+    /// This happened.
+    Happened(Batch),
+    /// All is told, and the run has ended.
+    Ended(Arc<Run>),
+    /// All is told, and there will be no record of an end.
+    Lost,
 }
 
 impl Started {
+    /// What happened after `position`. Waits until there is something to tell.
+    pub async fn news(&mut self, position: Position) -> News {
+        loop {
+            // Looked at in this order: nothing happens after the end, and what happens after the look wakes us up.
+            let ended = self.ended.borrow_and_update().clone();
+            let is_over = ended.is_some() || self.ended.has_changed().is_err();
+            self.changes.borrow_and_update();
+            let batch = self.feed.since(position);
+            match (batch.is_empty(), ended, is_over) {
+                (false, ..) => return News::Happened(batch),
+                (true, Some(run), _) => return News::Ended(run),
+                (true, None, true) => return News::Lost,
+                (true, None, false) => {}
+            }
+            tokio::select! {
+                _ = self.changes.changed() => {}
+                _ = self.ended.changed() => {}
+            }
+        }
+    }
+
     /// Wait for the end and its record. None when the end could not be recorded, or the agent is ending.
-    pub async fn finished(self) -> Option<Run> {
-        self.finished.await.ok()
+    pub async fn finished(mut self) -> Option<Arc<Run>> {
+        self.ended.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
@@ -115,6 +155,7 @@ pub struct Runner {
     metrics: Arc<Metrics>,
     slots: Arc<Semaphore>,
     total_slots: usize,
+    under_way: Arc<UnderWay>,
     stopping: AtomicBool,
 }
 
@@ -127,26 +168,58 @@ impl Runner {
         metrics: Arc<Metrics>,
         slots: usize,
     ) -> Self {
-        let stopping = AtomicBool::new(false);
-        Self { catalog, store, clock, metrics, slots: Arc::new(Semaphore::new(slots)), total_slots: slots, stopping }
+        Self {
+            catalog,
+            store,
+            clock,
+            metrics,
+            slots: Arc::new(Semaphore::new(slots)),
+            total_slots: slots,
+            under_way: Arc::default(),
+            stopping: AtomicBool::new(false),
+        }
     }
 
     /// Admit a request and record its start. When this answers, the run is durable and under way.
     pub async fn start(&self, request: Request) -> Result<Started, Refusal> {
+        self.begin(request, None).await
+    }
+
+    /// The same under a key, which is recorded together with the start. `Refusal::Store` with `KeyTaken` when something was
+    /// done under that key already.
+    pub async fn start_once(&self, request: Request, key: OnceKey) -> Result<Started, Refusal> {
+        self.begin(request, Some(key)).await
+    }
+
+    async fn begin(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params)?;
         let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
         let slot = self.admit()?;
-        let run = self.new_run(&plugin, params, request.actor, request.trigger);
+        let run = Arc::new(self.new_run(&plugin, params, request.actor, request.trigger));
+        let place = self.under_way.enter(run.clone());
+        let follower = place.follow(run.clone());
         let (recorded, started) = oneshot::channel();
-        let (tell, finished) = oneshot::channel();
-        self.see_through((plugin, ticket), run.clone(), slot, recorded, tell);
+        self.see_through((plugin, ticket), run, key, slot, recorded, place);
         match started.await {
-            Ok(Ok(())) => Ok(Started { run, finished }),
+            Ok(Ok(())) => Ok(follower),
             Ok(Err(error)) => Err(Refusal::Store(error)),
             // The task goes away unheard only with the whole agent.
             Err(_) => Err(Refusal::ShuttingDown),
         }
+    }
+
+    /// Follow a run to its end. None when no such run is under way.
+    pub fn follow(&self, id: RunId) -> Option<Started> {
+        self.under_way.follow(id)
+    }
+
+    /// Ask a run to end in the name of `by`, and follow it to its end. None when no such run is under way.
+    ///
+    /// Its guest and its host calls end at once; what they did until then stays in the record. A run that comes to its end in
+    /// the same moment keeps that one.
+    pub fn cancel(&self, id: RunId, by: Actor) -> Option<Started> {
+        self.under_way.cancel(id, by)
     }
 
     fn active(&self, name: &PluginName) -> Result<Arc<Plugin>, Refusal> {
@@ -197,16 +270,17 @@ impl Runner {
     fn see_through(
         &self,
         (plugin, ticket): (Arc<Plugin>, Ticket),
-        run: Run,
+        run: Arc<Run>,
+        key: Option<OnceKey>,
         slot: OwnedSemaphorePermit,
         recorded: oneshot::Sender<Result<(), StoreError>>,
-        tell: oneshot::Sender<Run>,
+        place: Place,
     ) {
         let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
         let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
         let work = async move {
-            let start = store.start_run(run.clone()).await;
+            let start = record_start(&*store, Run::clone(&run), key).await;
             let failed = start.is_err();
             // A caller that left meanwhile finds the run under its id.
             let _ = recorded.send(start);
@@ -214,16 +288,15 @@ impl Runner {
                 return;
             }
             metrics.running.inc();
-            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run)).await;
-            let run = ended(run, finished, &*clock);
+            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run, &place)).await;
+            let run = ended(Arc::unwrap_or_clone(run), finished, &*clock);
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
             // Before the caller hears of it: whoever asks again meets the quarantine.
             catalog.settle(ticket, &run).await;
             if record_end(&*store, &run).await {
-                // Nobody waits for a run that was asked for asynchronously.
-                let _ = tell.send(run);
+                place.tell(run);
             }
             drop(slot);
         };
@@ -241,12 +314,17 @@ impl Runner {
         let all = u32::try_from(self.total_slots).unwrap_or(u32::MAX);
         match tokio::time::timeout(patience, self.slots.acquire_many(all)).await {
             Ok(_) => 0,
-            Err(_) => self.total_slots.saturating_sub(self.slots.available_permits()),
+            Err(_) => self.under_way(),
         }
+    }
+
+    /// How many runs have not ended.
+    pub fn under_way(&self) -> usize {
+        self.total_slots.saturating_sub(self.slots.available_permits())
     }
 }
 
-fn invocation(plugin: &Plugin, run: &Run) -> Invocation {
+fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
     Invocation {
         run: run.id,
         mode: run.mode,
@@ -256,6 +334,8 @@ fn invocation(plugin: &Plugin, run: &Run) -> Invocation {
         limits: plugin.limits,
         grants: plugin.grants.clone(),
         plugin: plugin.context.clone(),
+        cancellation: place.cancellation.clone(),
+        observer: place.feed.clone(),
     }
 }
 
@@ -279,6 +359,13 @@ fn log_end(run: &Run) {
     let denied = run.calls.iter().filter(|call| matches!(call.decision, crate::domain::Decision::Denied(_))).count();
     let seconds = run.usage.duration.as_secs_f64();
     tracing::info!(status, failure, seconds, calls = run.usage.calls, denied, "run ended");
+}
+
+async fn record_start(store: &dyn Store, run: Run, key: Option<OnceKey>) -> Result<(), StoreError> {
+    match key {
+        Some(key) => store.start_run_once(run, key).await,
+        None => store.start_run(run).await,
+    }
 }
 
 /// Record the end, with patience. A run whose end cannot be recorded stays without one and is found as interrupted.

@@ -1,4 +1,5 @@
-//! The agent's memory: runs with their logs and host calls, plugins with their versions, and the small state of plugins.
+//! The agent's memory: runs with their logs and host calls, the keys under which they were asked for, plugins with their
+//! versions, and the small state of plugins.
 //!
 //! [`Store`] and [`PluginStore`] are what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
 //! only SQL on our own data, the rows and the JSON in them. It knows the domain and the clock; what a run means, who
@@ -20,6 +21,7 @@ mod ending;
 mod error;
 mod file;
 mod json;
+mod once;
 mod plugins;
 mod profile;
 mod query;
@@ -38,11 +40,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use error::StoreError;
-pub use plugins::{KeepBounds, KeepsNothing, Kept, KeptQuarantine, KeptVersion, PluginStore, Waiting};
+pub use once::{KEY_LIFE, Kept, KeptAnswer, KeptResult, OnceKey};
+pub use plugins::{KeepBounds, KeepsNothing, KeptPlugin, KeptQuarantine, KeptVersion, PluginStore, Waiting};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
 pub use sqlite::{SqliteStore, StoreOptions};
 
-use crate::domain::{PluginName, Run, RunId};
+use crate::domain::{Actor, PluginName, Run, RunId};
 
 /// Most keys that one plugin may keep.
 pub const STATE_KEYS: usize = 64;
@@ -61,6 +64,16 @@ pub trait Store: Send + Sync + 'static {
     /// What belongs to the end of a run (log, calls, usage) is not looked at. Fails with `DuplicateRun` when there is
     /// a run of that id, and with `Busy` at once when too many writes wait.
     async fn start_run(&self, run: Run) -> Result<(), StoreError>;
+
+    /// The same, together with the key under which it was asked for: both or neither. Fails with `KeyTaken` when that key
+    /// is known.
+    async fn start_run_once(&self, run: Run, key: OnceKey) -> Result<(), StoreError>;
+
+    /// Record what came of a request with a key, where it was no new run. Fails with `KeyTaken` when that key is known.
+    async fn keep(&self, key: OnceKey, result: KeptResult) -> Result<(), StoreError>;
+
+    /// What came of the first request of `actor` with that key, for [`KEY_LIFE`].
+    async fn kept(&self, actor: &Actor, key: &str) -> Result<Option<Kept>, StoreError>;
 
     /// Record how a started run ended, with its usage, log and calls, all or nothing.
     ///
@@ -149,6 +162,8 @@ pub struct Removed {
     pub runs: u64,
     /// Values of plugins that had disappeared by their time to live.
     pub state_entries: u64,
+    /// Keys of requests whose time was over.
+    pub keys: u64,
     /// By how much the file shrank.
     pub bytes: u64,
 }

@@ -1,5 +1,7 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
+mod store;
+
 use std::io::IsTerminal;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
+
+pub use store::StoreMetrics;
 
 use crate::domain::{Decision, Origin, PluginName, Run, Status};
 
@@ -38,7 +42,7 @@ pub fn install(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!(error))
 }
 
-/// Everything that `/metrics` shows. Labels are names of configured plugins and words of fixed lists, so their number is
+/// Everything that `/metrics` shows. Labels are names of configured plugins and tokens and words of fixed lists, so their number is
 /// bounded by the configuration.
 pub struct Metrics {
     registry: Registry,
@@ -57,6 +61,14 @@ pub struct Metrics {
     version_waiting: Family<PluginLabels, Gauge>,
     quarantines: Family<PluginLabels, Counter>,
     quarantined: Family<PluginLabels, Gauge>,
+    /// The agent's own database.
+    pub store: StoreMetrics,
+    limited: Family<TokenLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    token: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +130,8 @@ impl Default for Metrics {
             version_waiting: Family::default(),
             quarantines: Family::default(),
             quarantined: Family::default(),
+            store: StoreMetrics::register(&mut registry),
+            limited: Family::default(),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
@@ -152,6 +166,7 @@ impl Default for Metrics {
             metrics.quarantines.clone(),
         );
         registry.register("plugin_quarantined", "1 while a plugin is in quarantine", metrics.quarantined.clone());
+        registry.register("requests_limited", "Requests of a token beyond its rate", metrics.limited.clone());
         Self { registry, ..metrics }
     }
 }
@@ -202,6 +217,11 @@ impl Metrics {
     /// Show whether a plugin is in quarantine.
     pub fn quarantined(&self, plugin: &PluginName, is: bool) {
         self.quarantined.get_or_create(&PluginLabels { plugin: plugin.to_string() }).set(i64::from(is));
+    }
+
+    /// Count a request that came too soon after others with the same token.
+    pub fn rate_limited(&self, token: &str) {
+        self.limited.get_or_create(&TokenLabels { token: token.to_owned() }).inc();
     }
 
     /// The text of `/metrics`, in the OpenMetrics 1.0 format.

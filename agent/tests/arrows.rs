@@ -48,7 +48,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["domain", "clock", "policy", "store", "catalog", "runner", "telemetry"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
-    ("cli", &["domain", "config", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),
+    ("cli", &["domain", "clock", "config", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),
 ];
 
 /// `app` joins everything and `main` starts it; `lib` lists the modules.

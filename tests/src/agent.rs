@@ -1,5 +1,6 @@
 //! The agent itself, as a process of its own.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use crate::{components, http, ports};
 pub struct Agent {
     server: Server,
     address: String,
+    scheme: &'static str,
 }
 
 /// A place for an agent's configuration and for the secrets that this points at.
@@ -49,19 +51,36 @@ impl Agent {
 
     /// The same with further arguments, such as `["--log", "debug"]`.
     pub fn start_with(home: Home, configuration: &str, address: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        let ready = |_: &Path| http::status(address, "/readyz").is_ok_and(|status| status == 200);
+        Self::start_until(home, configuration, address, arguments, ready)
+    }
+
+    /// Starts an agent whose configuration has `server.tls`, and waits until it listens.
+    pub fn start_encrypted(home: Home, configuration: &str, address: &str) -> anyhow::Result<Self> {
+        let listens = |_: &Path| TcpStream::connect(address).is_ok();
+        let agent = Self::start_until(home, configuration, address, &[], listens)?;
+        Ok(Agent { scheme: "https", ..agent })
+    }
+
+    fn start_until(
+        home: Home,
+        configuration: &str,
+        address: &str,
+        arguments: &[&str],
+        ready: impl Fn(&Path) -> bool,
+    ) -> anyhow::Result<Self> {
         home.write("paramedic.yaml", configuration)?;
         let (program, file) = (program()?.display().to_string(), home.path().join("paramedic.yaml"));
         let words = [&program, "serve", "--config", &file.display().to_string()];
         let command: Vec<String> = words.iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-        let ready = |_: &Path| http::status(address, "/readyz").is_ok_and(|status| status == 200);
         let server = Server::start(home.0, &command, StopSignal::Terminate, ready)?;
-        Ok(Agent { server, address: address.to_owned() })
+        Ok(Agent { server, address: address.to_owned(), scheme: "http" })
     }
 
     /// Address of the API, such as `http://127.0.0.1:7117`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The API, asked with this token or with none.

@@ -57,7 +57,7 @@ impl Api {
         self.send(method, path, fields, body.as_bytes())
     }
 
-    /// The same with a body that is no text. An agent that answers before it took all of the body is heard.
+    /// The same with a body that may be no text. An agent that answers before it took all of the body is heard.
     pub fn send(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> anyhow::Result<Answer> {
         let length = format!("content-length: {}", body.len());
         let mut stream = self.begin(method, path, &[fields, &[&length]].concat())?;

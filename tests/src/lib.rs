@@ -7,6 +7,7 @@
 //!
 //! Calls block, for the few milliseconds that the real thing takes, because they run before the test's own work.
 
+pub mod access;
 pub mod agent;
 pub mod api;
 pub mod bullmq;

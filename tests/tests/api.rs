@@ -2,10 +2,22 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
 
+#[path = "api/cancel.rs"]
+mod cancel;
 #[path = "api/cli.rs"]
 mod cli;
+#[path = "support/damage.rs"]
+mod damage;
+#[path = "api/damaged.rs"]
+mod damaged;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/fixture.rs"]
 mod fixture;
+#[path = "api/once.rs"]
+mod once;
+#[path = "api/tls.rs"]
+mod tls;
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -12,6 +12,8 @@
 mod attempts;
 #[path = "checks/canaries.rs"]
 mod canaries;
+#[path = "checks/cancelled.rs"]
+mod cancelled;
 #[path = "checks/escapes.rs"]
 mod escapes;
 #[path = "checks/exhausted.rs"]

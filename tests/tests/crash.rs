@@ -1,6 +1,7 @@
 //! The agent is killed with fifty runs under way, twenty times, always with the same store. What it had answered holds
 //! afterwards: every run of which it told is there, every end that somebody read stays as it was read, and what had no
-//! end is shown as interrupted.
+//! end is shown as interrupted. Whoever sends a request again, with the idempotency key that it had, gets the run that it
+//! had, and has one where the kill came before there was any.
 //!
 //! Callers ask without pause until the agent is gone, and write down what they were told. The kill comes after a random
 //! number of answers, so that it hits starts, ends and commits alike.
@@ -17,7 +18,7 @@ mod callers;
 #[path = "crash/ledger.rs"]
 mod ledger;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
@@ -29,11 +30,10 @@ use paramedic::store::{SqliteStore, Store, StoreOptions};
 use paramedic_tests::agent;
 use paramedic_tests::api::Api;
 use paramedic_tests::process::{Server, StopSignal, temporary_directory};
-use paramedic_tests::{components, http, secret};
+use paramedic_tests::{access, components, http, secret};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const ROUNDS: usize = 20;
 
@@ -55,6 +55,7 @@ impl Mortal {
         let (address, token) = (agent::free_address()?, secret::random());
         let home = temporary_directory("mortal")?;
         let file = home.path().join("paramedic.yaml");
+        std::fs::write(home.path().join("token-key"), access::key()).context("cannot write the key")?;
         std::fs::write(&file, configuration(folder, &address, &token)?).context("cannot write the configuration")?;
         let command =
             [agent::program()?, "serve".into(), "--config".into(), file].map(|word| word.display().to_string());
@@ -67,7 +68,7 @@ impl Mortal {
 fn configuration(folder: &Path, address: &str, token: &str) -> anyhow::Result<String> {
     let configuration = json!({
         "server": { "listen": address, "max_concurrent_runs": 2 * (ENDLESS_RUNS + CALLERS) },
-        "auth": { "tokens": [{ "name": "crash", "sha256": sha256(token) }] },
+        "auth": access::section("token-key", &[("crash", "responder", token)]),
         "store": { "path": folder.join("paramedic.db") },
         "engine": { "cache": folder.join("cache") },
         "plugins": {
@@ -77,10 +78,6 @@ fn configuration(folder: &Path, address: &str, token: &str) -> anyhow::Result<St
     });
     // JSON is YAML too.
     Ok(configuration.to_string())
-}
-
-fn sha256(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a seed that failed has to come in from outside")]
@@ -132,13 +129,36 @@ fn judge(api: &Api, ledger: &Ledger, before: &BTreeMap<String, Value>) -> anyhow
         assert_eq!(now.get(id), Some(run), "an older run is not what it was");
     }
     let new = now.len() - before.len();
-    assert!((ledger.runs.len()..=ledger.requests).contains(&new), "{new} runs for {} requests", ledger.requests);
+    let requests = ledger.asked.len();
+    assert!((ledger.runs.len()..=requests).contains(&new), "{new} runs for {requests} requests");
     for (id, told) in &ledger.runs {
         assert!(now.contains_key(id) && !before.contains_key(id), "{id} is not listed");
         let answer = api.get(&format!("/v1/runs/{id}"), &[])?;
         assert_eq!(answer.status, 200, "{id} was acknowledged and is gone: {}", answer.body);
         told.judge(&answer.json()?);
     }
+    ask_again(api, ledger, &now)
+}
+
+/// Sends every request again, with its key, whether or not it was answered: afterwards there is one run for each. `before` are
+/// the runs that the kill left.
+fn ask_again(api: &Api, ledger: &Ledger, before: &BTreeMap<String, Value>) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut answered = BTreeSet::new();
+    let mut begun_now = 0;
+    // One that nobody has heard of would now begin and not end.
+    for asked in ledger.asked.iter().filter(|asked| !asked.endless || ledger.named.contains_key(&asked.key)) {
+        let answer = api.run(&asked.body, &[&format!("idempotency-key: {}", asked.key)])?;
+        assert_eq!(answer.status, 200, "{asked:?}: {}", answer.body);
+        let id = answer.json()?["id"].as_str().context("a run without an id")?.to_owned();
+        let replayed = answer.field("idempotency-replayed") == "true";
+        assert_eq!(replayed, before.contains_key(&id), "{asked:?}: {}", answer.body);
+        assert!(replayed || !ledger.named.contains_key(&asked.key), "an answered request ran again: {asked:?}");
+        assert!(ledger.named.get(&asked.key).is_none_or(|named| *named == id), "{asked:?} became {id}");
+        assert!(answered.insert(id), "two requests have one run: {asked:?}");
+        begun_now += usize::from(!replayed);
+    }
+    let now = listed(api)?;
+    assert_eq!(now.len(), before.len() + begun_now, "asking again made runs that nobody asked for");
     Ok(now)
 }
 

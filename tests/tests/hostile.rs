@@ -7,6 +7,10 @@
 
 mod support;
 
+#[path = "support/damage.rs"]
+mod damage;
+#[path = "hostile/damaged.rs"]
+mod damaged;
 #[path = "hostile/handwritten.rs"]
 mod handwritten;
 

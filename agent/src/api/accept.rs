@@ -24,12 +24,17 @@ impl<S: Sync> FromRequestParts<S> for Format {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
-        let accept = accept(&parts.headers);
-        wanted(&accept).ok_or_else(|| ApiError::NotAcceptable(crate::domain::cut_bytes(&accept, MAX_QUOTED).to_owned()))
+        Self::of(&parts.headers)
     }
 }
 
 impl Format {
+    /// The form that these headers ask for.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let accept = accept(headers);
+        wanted(&accept).ok_or_else(|| ApiError::NotAcceptable(crate::domain::cut_bytes(&accept, MAX_QUOTED).to_owned()))
+    }
+
     /// The answer `shape` in this form.
     pub(super) fn answer<T: Serialize>(self, shape: &T, card: impl FnOnce(&T) -> String) -> Response {
         let vary = (VARY, HeaderValue::from_static("Accept"));

@@ -1,4 +1,5 @@
-//! Who asks. Every request is refused without a known token, except for the few paths that a probe needs.
+//! Who asks. Every request is refused without a known token, except for the few paths that a probe needs; what its owner
+//! may do is asked where routes are registered.
 
 use std::sync::Arc;
 
@@ -10,44 +11,88 @@ use http::request;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::problem::ApiError;
-use crate::domain::{Actor, Digest};
+use super::rate::Bucket;
+use crate::clock::Clock;
+use crate::domain::{Actor, Digest, Rate, Role, Timestamp, TokenKey};
+use crate::telemetry::Metrics;
 
 /// Paths that answer anybody. A path that is not listed here needs a token, also one that does not exist.
 pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+
+/// Who may ask.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The key of the tokens' digests; without one there are no tokens.
+    pub key: Option<TokenKey>,
+    /// Everyone who may ask.
+    pub tokens: Vec<Token>,
+}
 
 /// Someone who may ask.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Name under which runs are recorded.
     pub name: String,
-    /// SHA-256 of the token.
+    /// What it may do.
+    pub role: Role,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+    /// Digest of the token under the key.
     pub digest: Digest,
+    /// How often it may ask.
+    pub rate: Rate,
 }
 
-/// Everyone who may ask.
-pub(super) struct Tokens(Vec<Token>);
+/// Everyone who may ask, and how often each did.
+pub(super) struct Tokens {
+    key: Option<TokenKey>,
+    owners: Vec<Owner>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+/// The owner of one token.
+struct Owner {
+    token: Token,
+    bucket: Bucket,
+}
 
 impl Tokens {
-    pub(super) fn new(tokens: Vec<Token>) -> Self {
-        Self(tokens)
+    pub(super) fn new(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let now = clock.now();
+        let owners = access.tokens.into_iter().map(|token| Owner { bucket: Bucket::new(token.rate, now), token });
+        Self { key: access.key, owners: owners.collect(), clock, metrics }
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Actor, ApiError> {
+    fn caller(&self, headers: &HeaderMap) -> Result<&Owner, ApiError> {
         let token = bearer(headers).ok_or(ApiError::NoToken)?;
-        self.owner(token).ok_or(ApiError::WrongToken)
+        let owner = self.owner(token).ok_or(ApiError::WrongToken)?;
+        match owner.token.expires {
+            Some(expires) if expires <= self.clock.now() => {
+                Err(ApiError::ExpiredToken { name: owner.token.name.clone(), expires })
+            }
+            Some(_) | None => Ok(owner),
+        }
     }
 
     /// Whose token it is. Takes as long for a wrong token as for a right one, wherever that stands in the list: digests
     /// are compared, all of them, and each to its end.
-    fn owner(&self, token: &[u8]) -> Option<Actor> {
-        let presented = Digest::of(token);
+    fn owner(&self, token: &[u8]) -> Option<&Owner> {
+        let presented = self.key.as_ref()?.digest(token);
         let mut found = u64::MAX;
-        for (index, token) in (0_u64..).zip(&self.0) {
-            let equal: Choice = presented.as_bytes().ct_eq(token.digest.as_bytes());
+        for (index, owner) in (0_u64..).zip(&self.owners) {
+            let equal: Choice = presented.as_bytes().ct_eq(owner.token.digest.as_bytes());
             found = u64::conditional_select(&found, &index, equal);
         }
-        let owner = usize::try_from(found).ok().and_then(|index| self.0.get(index));
-        owner.map(|token| Actor(token.name.clone()))
+        usize::try_from(found).ok().and_then(|index| self.owners.get(index))
+    }
+
+    /// Count a request of `owner` against its rate.
+    fn admit(&self, owner: &Owner) -> Result<(), ApiError> {
+        owner.bucket.take(self.clock.now()).map_err(|seconds| {
+            self.metrics.rate_limited(&owner.token.name);
+            ApiError::RateLimited { rate: owner.token.rate, seconds }
+        })
     }
 }
 
@@ -64,18 +109,28 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[derive(Clone, Debug)]
 pub(super) struct Caller(pub(super) Actor);
 
-/// Lets a request through if somebody known asks, or if anybody may.
+/// What the caller may do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted(pub(super) Role);
+
+/// Lets a request through if somebody known asks who does not ask too often, or if anybody may.
 pub(super) async fn authenticate(
     State(tokens): State<Arc<Tokens>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let is_open = OPEN.contains(&request.uri().path());
     match tokens.caller(request.headers()) {
-        Ok(actor) => {
-            tracing::Span::current().record("actor", &actor.0);
-            request.extensions_mut().insert(Caller(actor));
+        Ok(owner) => {
+            tracing::Span::current().record("actor", &owner.token.name);
+            // A probe that is told to wait would take the agent for dead.
+            if !is_open {
+                tokens.admit(owner)?;
+            }
+            request.extensions_mut().insert(Caller(Actor(owner.token.name.clone())));
+            request.extensions_mut().insert(Granted(owner.token.role));
         }
-        Err(_) if OPEN.contains(&request.uri().path()) => {}
+        Err(_) if is_open => {}
         Err(refusal) => return Err(refusal),
     }
     Ok(next.run(request).await)
@@ -102,11 +157,24 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::clock::ManualClock;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
+
+    fn key() -> TokenKey {
+        TokenKey::new(crate::domain::Secret::new("0123456789abcdef0123456789abcdef")).unwrap()
+    }
 
     fn tokens(names: &[&str]) -> Tokens {
-        let token =
-            |name: &&str| Token { name: (*name).to_owned(), digest: Digest::of(format!("{name}'s").as_bytes()) };
-        Tokens::new(names.iter().map(token).collect())
+        let token = |name: &&str| Token {
+            name: (*name).to_owned(),
+            role: Role::Viewer,
+            expires: None,
+            digest: key().digest(format!("{name}'s").as_bytes()),
+            rate: Rate::DEFAULT,
+        };
+        let access = Access { key: Some(key()), tokens: names.iter().map(token).collect() };
+        Tokens::new(access, Arc::new(ManualClock::at(NOW)), Arc::default())
     }
 
     fn caller(values: &[&str]) -> Result<String, &'static str> {
@@ -115,7 +183,7 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         match tokens(&["alice", "bob", "carol"]).caller(&headers) {
-            Ok(actor) => Ok(actor.0),
+            Ok(owner) => Ok(owner.token.name.clone()),
             Err(ApiError::NoToken) => Err("none"),
             Err(ApiError::WrongToken) => Err("wrong"),
             Err(other) => panic!("{other}"),
@@ -132,7 +200,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        let digest = Digest::of(b"alice's").hex();
+        let digest = key().digest(b"alice's").hex();
         let with_digest = format!("Bearer {digest}");
         for (values, expected) in [
             (&[] as &[&str], "none"),
@@ -149,6 +217,8 @@ mod tests {
         ] {
             assert_eq!(caller(values), Err(expected), "{values:?}");
         }
-        assert!(Tokens::new(Vec::new()).owner(b"").is_none());
+        assert!(tokens(&[]).owner(b"").is_none());
+        let nobody = Tokens::new(Access::default(), Arc::new(ManualClock::at(NOW)), Arc::default());
+        assert!(nobody.owner(b"").is_none());
     }
 }

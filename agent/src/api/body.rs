@@ -26,13 +26,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let limit = app.parts.max_body_bytes;
-        refuse_declared_size(request.headers(), limit)?;
-        refuse_other_types(request.headers())?;
-        let bytes = tokio::time::timeout(PATIENCE, collect(request, limit)).await;
-        let bytes = bytes.map_err(|_| ApiError::BodyTooSlow { seconds: PATIENCE.as_secs() })??;
-        parse(&bytes).map(Self)
+        let (parts, body) = request.into_parts();
+        refuse_declared_size(&parts.headers, app.parts.max_body_bytes)?;
+        refuse_other_types(&parts.headers)?;
+        parse(&read(&parts.headers, body, app.parts.max_body_bytes).await?).map(Self)
     }
+}
+
+/// The bytes of a body, within the limits.
+pub(super) async fn read(headers: &HeaderMap, body: axum::body::Body, limit: usize) -> Result<Bytes, ApiError> {
+    refuse_declared_size(headers, limit)?;
+    let bytes = tokio::time::timeout(PATIENCE, collect(body, limit)).await;
+    bytes.map_err(|_| ApiError::BodyTooSlow { seconds: PATIENCE.as_secs() })?
 }
 
 /// A body that says it is too large is refused before a byte of it is read. It may also lie, or say nothing: see
@@ -57,8 +62,8 @@ fn refuse_other_types(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Read the body, and stop at the first byte beyond the limit.
-async fn collect(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(request.into_body(), limit).collect().await {
+async fn collect(body: axum::body::Body, limit: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit }),
         Err(error) => Err(ApiError::BodyBroken(axum::Error::new(error))),

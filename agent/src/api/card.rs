@@ -17,7 +17,7 @@ mod version;
 pub use notation::{assignment, read_value};
 pub use page::Paint;
 pub use plugin::{plugin, plugins};
-pub use run::{Detail, run};
+pub use run::{Detail, log_line, run};
 pub use runs::runs;
 pub use text::printable_json;
 pub use version::{delivered, version_diff, versions};

@@ -9,6 +9,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::Shared;
 use super::problem::Problems;
+use super::shape;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -23,7 +24,7 @@ use super::problem::Problems;
         (name = "agent", description = "The agent itself.")
     ),
     security(("token" = [])),
-    components(schemas(super::Problem)),
+    components(schemas(super::Problem, super::Missed, shape::LogLine, shape::Call, shape::RunSummary)),
     modifiers(&Bearer)
 )]
 struct Base;
@@ -34,7 +35,10 @@ struct Bearer;
 impl Modify for Bearer {
     fn modify(&self, description: &mut OpenApi) {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let bearer = bearer.description(Some("A token whose digest is in `auth.tokens` of the agent's configuration."));
+        let bearer = bearer.description(Some(
+            "A token whose digest is in `auth.tokens` of the agent's configuration. Each operation names the least role \
+             that the token needs: viewer, responder or admin.",
+        ));
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     }

@@ -27,8 +27,16 @@ impl<S: Sync> FromRequestParts<S> for Patience {
 }
 
 impl Patience {
+    /// No longer than `limit`.
+    pub(super) fn at_most(self, limit: Duration) -> Self {
+        match self {
+            Self::Endless => Self::Limited(limit),
+            Self::Limited(time) => Self::Limited(time.min(limit)),
+        }
+    }
+
     /// `respond-async` limits the patience to `wait` seconds, if that is given. What is not understood is no preference.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
         let preferences: Vec<_> = values.flat_map(|value| value.split(',')).map(preference).collect();
         if !preferences.iter().any(|(name, _)| name == "respond-async") {

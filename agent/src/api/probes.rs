@@ -150,5 +150,11 @@ pub(super) async fn metrics(State(app): Shared) -> Response {
     {
         app.parts.metrics.plugins.get_or_create(&StateLabels { state }).set(i64::from(count));
     }
+    let (store, health) = (&app.parts.metrics.store, app.parts.store.health().await);
+    let number = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    store.writable.set(i64::from(health.is_writable()));
+    store.queued.set(number(health.queued as u64));
+    store.file_bytes.set(number(health.file_bytes));
+    store.wal_bytes.set(number(health.wal_bytes));
     ([(CONTENT_TYPE, OPEN_METRICS)], app.parts.metrics.render()).into_response()
 }

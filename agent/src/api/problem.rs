@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{PluginName, RunId};
+use crate::domain::{Actor, PluginName, Rate, Role, RunId, Timestamp};
 use crate::runner::Refusal;
-use crate::store::StoreError;
+use crate::store::{RunState, StoreError};
 
 /// Begins every `type`.
 const URN: &str = "urn:paramedic:problem:";
@@ -28,6 +28,15 @@ pub(super) enum ApiError {
     NoToken,
     #[error("the token is not one of those configured in `auth.tokens`")]
     WrongToken,
+    #[error("the token of `{name}` expired at {expires}; `paramedic token new` makes another")]
+    ExpiredToken { name: String, expires: Timestamp },
+    #[error("this needs the role `{needed}`; the token of `{}` has the role `{role}`", actor.0)]
+    Forbidden { needed: Role, actor: Actor, role: Role },
+    #[error(
+        "this token may ask {} times a minute, and {} times at once after a pause; ask again in {seconds} s",
+        rate.per_minute, rate.burst
+    )]
+    RateLimited { rate: Rate, seconds: u32 },
     #[error("there is nothing here; `/openapi.json` lists what there is")]
     UnknownRoute,
     #[error("this does not take the method `{0}`; the header `Allow` lists those that it takes")]
@@ -48,10 +57,18 @@ pub(super) enum ApiError {
     InvalidBody(serde_json::Error),
     #[error("the query is not understood")]
     InvalidQuery(Vec<BadParameter>),
+    #[error("the header `{name}` is not understood: {message}")]
+    InvalidHeader { name: HeaderName, message: String },
+    #[error("this idempotency key stands for another request; take a new key for each thing that is to be done")]
+    KeyReused,
+    #[error("what was first asked for with this idempotency key is still under way")]
+    InProgress(Option<RunId>),
     #[error("no plugin is named `{name}`{}", hint(near, all))]
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
     UnknownRun(String),
+    #[error("the run `{id}` has ended ({}), so there is nothing to cancel", state.as_str())]
+    RunEnded { id: RunId, state: RunState },
     #[error("the body must be `application/wasm`, not `{0}`")]
     NotWasm(String),
     #[error("the body can be sent as it is or as `gzip`, not as `{0}`")]
@@ -64,8 +81,6 @@ pub(super) enum ApiError {
     TooManyUploads(usize),
     #[error("the upload cannot be written")]
     UploadNotStored(#[source] std::io::Error),
-    #[error("the header `{name}` is not understood: {message}")]
-    BadHeader { name: HeaderName, message: String },
     #[error("`{given}` names no version: expected {expected}")]
     InvalidVersion { given: String, expected: &'static str },
     #[error(
@@ -79,6 +94,8 @@ pub(super) enum ApiError {
     Refused(#[from] Refusal),
     #[error("the run is under way or has ended, and its end is not recorded; ask for it later by its id")]
     EndUnknown(RunId),
+    #[error("{most} others watch runs already; ask for the run itself now and then, or come back later")]
+    TooManyStreams { most: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a panic: {0}")]
@@ -135,6 +152,8 @@ kinds! {
     InvalidVersion = BAD_REQUEST "invalid-version": "This names no version";
     InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
+    ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
+    Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
     PluginNotConfigured = NOT_FOUND "plugin-not-configured": "The plugin is not configured";
@@ -144,15 +163,20 @@ kinds! {
     NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
     BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
     PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
+    InProgress = CONFLICT "in-progress": "The first of these requests is under way";
+    RunEnded = CONFLICT "run-ended": "The run has ended";
     OtherSource = CONFLICT "other-source": "The plugin comes another way";
     VersionExists = CONFLICT "version-exists": "The version has other bytes";
     VersionInUse = CONFLICT "version-in-use": "The version is active";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
+    KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
     VersionRefused = UNPROCESSABLE_ENTITY "version-refused": "The version did not pass a step";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
+    TooManyStreams = TOO_MANY_REQUESTS "too-many-streams": "Too many watch runs";
+    RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
     Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
     PluginQuarantined = SERVICE_UNAVAILABLE "plugin-quarantined": "The plugin is held back";
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
@@ -195,6 +219,10 @@ impl ApiError {
     fn answer(&self) -> Answer {
         match self {
             Self::NoToken | Self::WrongToken => told(Kind::Unauthenticated),
+            Self::ExpiredToken { .. } => told(Kind::ExpiredToken),
+            Self::Forbidden { .. } => told(Kind::Forbidden),
+            Self::TooManyStreams { .. } => later(Kind::TooManyStreams, 10),
+            Self::RateLimited { seconds, .. } => later(Kind::RateLimited, *seconds),
             Self::UnknownRoute => told(Kind::UnknownRoute),
             Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),
             Self::NotAcceptable(_) => told(Kind::NotAcceptable),
@@ -204,7 +232,6 @@ impl ApiError {
             Self::NotGzip(_) => told(Kind::BodyBroken),
             Self::TooManyUploads(_) => later(Kind::Busy, 5),
             Self::UploadNotStored(_) => Answer { retry_after: Some(10), ..kept(Kind::StoreUnavailable) },
-            Self::BadHeader { .. } => told(Kind::InvalidHeader),
             Self::InvalidVersion { .. } => told(Kind::InvalidVersion),
             Self::PluginNotConfigured { .. } => told(Kind::PluginNotConfigured),
             Self::Undelivered(undelivered) => undelivered_answer(undelivered),
@@ -213,8 +240,12 @@ impl ApiError {
             Self::MalformedJson(_) => told(Kind::MalformedJson),
             Self::InvalidBody(_) => told(Kind::InvalidBody),
             Self::InvalidQuery(_) => told(Kind::InvalidQuery),
+            Self::InvalidHeader { .. } => told(Kind::InvalidHeader),
+            Self::KeyReused => told(Kind::KeyReused),
+            Self::InProgress(_) => later(Kind::InProgress, 1),
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
             Self::UnknownRun(_) => told(Kind::UnknownRun),
+            Self::RunEnded { .. } => told(Kind::RunEnded),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
             Self::Refused(Refusal::NotActive { .. } | Refusal::Absent { .. }) => told(Kind::PluginNotActive),
             Self::Refused(Refusal::Quarantined(held)) => later(Kind::PluginQuarantined, held.retry_after()),
@@ -273,7 +304,14 @@ impl ApiError {
     fn run(&self) -> Option<String> {
         match self {
             Self::UnknownRun(id) => Some(id.clone()),
-            Self::EndUnknown(id) => Some(id.to_string()),
+            Self::EndUnknown(id) | Self::RunEnded { id, .. } | Self::InProgress(Some(id)) => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
+    fn role(&self) -> Option<String> {
+        match self {
+            Self::Forbidden { needed, .. } => Some(needed.to_string()),
             _ => None,
         }
     }
@@ -334,6 +372,7 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::UnknownRun(_)
         | StoreError::UnknownVersion { .. }
         | StoreError::Conflict { .. }
+        | StoreError::KeyTaken
         | StoreError::StateFull(_)
         | StoreError::Internal(_) => kept(Kind::Internal),
     }
@@ -380,6 +419,7 @@ impl Failed {
             plugin: error.plugin(),
             step: error.step(),
             run: error.run(),
+            role: error.role(),
             errors: error.errors(),
         };
         let mut headers = response.headers().clone();
@@ -394,7 +434,8 @@ impl Failed {
 fn challenge(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
     let challenge = match error {
         ApiError::NoToken => "Bearer realm=\"paramedic\"",
-        ApiError::WrongToken => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
+        ApiError::WrongToken | ApiError::ExpiredToken { .. } => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
+        ApiError::Forbidden { .. } => "Bearer realm=\"paramedic\", error=\"insufficient_scope\"",
         _ => return None,
     };
     Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
@@ -431,6 +472,10 @@ pub struct Problem {
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The least role that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "responder")]
+    pub role: Option<String>,
     /// Each thing that is wrong, where there can be several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,

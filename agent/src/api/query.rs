@@ -141,8 +141,7 @@ fn time(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
         return Ok(now.before(length));
     }
     // A `+` that was not escaped arrives as a space.
-    let time: jiff::Timestamp = text.replace(' ', "+").parse().map_err(|_| form)?;
-    Ok(Timestamp::from_millis(u64::try_from(time.as_millisecond()).unwrap_or(0)))
+    text.replace(' ', "+").parse().map_err(|_| form)
 }
 
 fn length(text: &str) -> Option<Duration> {

@@ -1,5 +1,9 @@
-//! `/v1/runs`: starting runs and looking at them.
+//! `/v1/runs`: starting runs, looking at them and ending them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -9,13 +13,19 @@ use super::accept::Format;
 use super::auth::Caller;
 use super::body::Body;
 use super::card::{self, Detail, Paint};
+use super::once::{Keep, Once};
 use super::plugins::unknown_plugin;
 use super::prefer::Patience;
 use super::problem::{ApiError, Problems};
 use super::query::RunQuery;
 use super::{App, Segment, Shared, shape};
-use crate::domain::{PluginName, Run, RunId, Trigger};
+use crate::domain::{Ending, FailureKind, PluginName, Run, RunId, Trigger};
 use crate::runner::{Refusal, Request, Started};
+use crate::store::{OnceKey, RunState, StoreError};
+
+/// How long a caller waits at most for the end of a run that it cancelled. The guest ends within milliseconds; a store that
+/// does not take the record may need long.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -43,27 +53,62 @@ pub(super) async fn start(
     Caller(actor): Caller,
     format: Format,
     patience: Patience,
+    once: Option<Extension<Once>>,
     Body(wanted): Body<shape::RunRequest>,
 ) -> Result<Response, ApiError> {
     let plugin: PluginName = wanted.plugin.parse().map_err(|_| unknown_plugin(&app, &wanted.plugin))?;
     let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual };
-    let started = admit(&app, request).await?;
+    let started = admit(&app, request, once.map(|Extension(Once(key))| key)).await?;
     let id = started.run.id;
-    match outcome(started, patience).await {
-        Waited::Ended(run) => Ok((location(id), show_run(format, run, Detail::Brief)).into_response()),
-        Waited::Left(run) => {
-            let applied = [(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"))];
-            let answer = show_run(format, run, Detail::Brief);
-            Ok((StatusCode::ACCEPTED, location(id), applied, answer).into_response())
-        }
-        Waited::Lost => Err(ApiError::EndUnknown(id)),
+    let mut answer = match outcome(started, patience).await {
+        Waited::Ended(run) => ended(format, run),
+        Waited::Left(run) => left_as_preferred(format, run),
+        Waited::Lost => return Err(ApiError::EndUnknown(id)),
+    };
+    answer.extensions_mut().insert(Keep::Recorded);
+    Ok(answer)
+}
+
+/// The answer about a run that has ended.
+fn ended(format: Format, run: Arc<Run>) -> Response {
+    (location(run.id), show_run(format, run, Detail::Brief)).into_response()
+}
+
+/// The answer about a run that goes on.
+fn left(format: Format, run: Arc<Run>) -> Response {
+    (StatusCode::ACCEPTED, location(run.id), show_run(format, run, Detail::Brief)).into_response()
+}
+
+/// The same to somebody who did not want to wait.
+fn left_as_preferred(format: Format, run: Arc<Run>) -> Response {
+    let applied = [(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"))];
+    (applied, left(format, run)).into_response()
+}
+
+/// The answer to a request whose run was started, or cancelled, by one with the same key before.
+pub(super) async fn again(app: &App, id: RunId, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let (format, patience) = (Format::of(headers)?, Patience::of(headers));
+    // First what is under way: a run that ends between the two looks is found by the second.
+    let under_way = app.parts.runner.follow(id);
+    let run = recorded(app, id).await?;
+    match (run.ending.is_some(), under_way, patience) {
+        (true, ..) => Ok(ended(format, Arc::new(run))),
+        (false, None, _) => Err(ApiError::EndUnknown(id)),
+        (false, Some(_), Patience::Limited(_)) => Ok(left_as_preferred(format, Arc::new(run))),
+        (false, Some(_), Patience::Endless) => Err(ApiError::InProgress(Some(id))),
     }
 }
 
 /// Start the run; for a name that nothing has, tell the names that are close.
-async fn admit(app: &App, request: Request) -> Result<Started, ApiError> {
-    match app.parts.runner.start(request).await {
+async fn admit(app: &App, request: Request, key: Option<OnceKey>) -> Result<Started, ApiError> {
+    let started = match key {
+        Some(key) => app.parts.runner.start_once(request, key).await,
+        None => app.parts.runner.start(request).await,
+    };
+    match started {
         Err(Refusal::UnknownPlugin { name }) => Err(unknown_plugin(app, name.as_str())),
+        // Its first caller left before the start was recorded, and this one came before that, too.
+        Err(Refusal::Store(StoreError::KeyTaken)) => Err(ApiError::InProgress(None)),
         started => Ok(started?),
     }
 }
@@ -71,9 +116,9 @@ async fn admit(app: &App, request: Request) -> Result<Started, ApiError> {
 /// What waiting for a run came to.
 enum Waited {
     /// It ended.
-    Ended(Run),
+    Ended(Arc<Run>),
     /// Patience ended first; this is how the run began.
-    Left(Run),
+    Left(Arc<Run>),
     /// Its end is not recorded.
     Lost,
 }
@@ -97,8 +142,8 @@ fn location(id: RunId) -> HeaderMap {
     location.map(|location| (LOCATION, location)).into_iter().collect()
 }
 
-fn show_run(format: Format, run: Run, detail: Detail) -> Response {
-    format.answer(&shape::Run::from(run), |run| card::run(run, detail, Paint::Plain))
+fn show_run(format: Format, run: Arc<Run>, detail: Detail) -> Response {
+    format.answer(&shape::Run::from(Arc::unwrap_or_clone(run)), |run| card::run(run, detail, Paint::Plain))
 }
 
 /// Look at one run, with its host calls and its log.
@@ -111,9 +156,74 @@ fn show_run(format: Format, run: Run, detail: Detail) -> Response {
     )
 )]
 pub(super) async fn show(State(app): Shared, format: Format, Segment(id): Segment) -> Result<Response, ApiError> {
-    let unknown = || ApiError::UnknownRun(crate::domain::cut_bytes(&id, 80).to_owned());
-    let run = app.parts.store.run(id.parse().map_err(|_| unknown())?).await?.ok_or_else(unknown)?;
-    Ok(show_run(format, run, Detail::Full))
+    let run = recorded(&app, run_id(&id)?).await?;
+    Ok(show_run(format, Arc::new(run), Detail::Full))
+}
+
+/// The id in a path. What is none names no run.
+pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
+    text.parse().map_err(|_| ApiError::UnknownRun(crate::domain::cut_bytes(text, 80).to_owned()))
+}
+
+/// The run with that id, from the store.
+pub(super) async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
+    app.parts.store.run(id).await?.ok_or_else(|| ApiError::UnknownRun(id.to_string()))
+}
+
+/// Cancel a run.
+///
+/// Ends its plugin and its host calls at once and answers when that is recorded, as a failure of the kind `cancelled` that
+/// says who did it. What the run had done until then stays in its record.
+#[utoipa::path(
+    delete, path = "/v1/runs/{id}", operation_id = "cancelRun", tag = "runs",
+    params(
+        ("id" = String, Path, description = "Id of the run."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, with or without `wait=<seconds>`")
+    ),
+    responses(
+        (status = 200, description = "The run has been cancelled, by this request or by one before it.",
+            content((shape::Run = "application/json"), (String = "text/plain"))),
+        (status = 202, description = "The run was asked to end, and its end is not recorded yet.", headers(
+            ("Location" = String, description = "Where the run can be found.")
+        ), content((shape::Run = "application/json"), (String = "text/plain"))),
+        Problems
+    )
+)]
+pub(super) async fn cancel(
+    State(app): Shared,
+    Caller(actor): Caller,
+    format: Format,
+    patience: Patience,
+    Segment(id): Segment,
+) -> Result<Response, ApiError> {
+    let id = run_id(&id)?;
+    let Some(cancelled) = app.parts.runner.cancel(id, actor) else {
+        return Err(not_under_way(recorded(&app, id).await?));
+    };
+    match outcome(cancelled, patience.at_most(CANCEL_PATIENCE)).await {
+        Waited::Ended(run) if is_cancelled(&run) => Ok(keeping(id, ended(format, run))),
+        Waited::Ended(run) => Err(not_under_way(Arc::unwrap_or_clone(run))),
+        Waited::Left(run) => Ok(keeping(id, left(format, run))),
+        Waited::Lost => Err(ApiError::EndUnknown(id)),
+    }
+}
+
+/// Whoever asks again with the same key gets the run as it is then.
+fn keeping(id: RunId, mut answer: Response) -> Response {
+    answer.extensions_mut().insert(Keep::Run(id));
+    answer
+}
+
+/// Why a run that is not under way cannot be cancelled.
+fn not_under_way(run: Run) -> ApiError {
+    match &run.ending {
+        Some(_) => ApiError::RunEnded { id: run.id, state: RunState::of(run.ending.as_ref()) },
+        None => ApiError::EndUnknown(run.id),
+    }
+}
+
+fn is_cancelled(run: &Run) -> bool {
+    matches!(&run.ending, Some(Ending::Failed(failure)) if failure.kind == FailureKind::Cancelled)
 }
 
 /// List runs, the newest first.

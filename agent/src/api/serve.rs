@@ -1,4 +1,4 @@
-//! Connections: how many there may be, how long a head may take, and how they end.
+//! Connections: how many there may be, how long a greeting and a head may take, and how they end.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,8 +8,11 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::tls::Tls;
 
 /// Connections at the same time. Those beyond it wait in the kernel's queue until one ends.
 const MAX_CONNECTIONS: u32 = 512;
@@ -17,6 +20,9 @@ const MAX_CONNECTIONS: u32 = 512;
 /// How long the head of a request may take, and a connection stay without one. Connections that trickle or only wait
 /// would otherwise keep all others out.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the greeting of a connection with TLS may take, for the same reason.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Largest head of a request, in bytes, and most headers in it.
 const MAX_HEAD: usize = 32 << 10;
@@ -33,15 +39,16 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection; it has no file descriptors left, and trying at once would not help.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Answer requests on `listener` until `stopping` becomes true. Then take no more, and let those under way be answered.
-pub async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+/// Answer requests on `listener`, in the clear without `tls`, until `stopping` becomes true. Then take no more, and let
+/// those under way be answered.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, mut stopping: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     loop {
         let (stream, slot) = tokio::select! {
             () = told_to_stop(&mut stopping) => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        tokio::spawn(answer(stream, router.clone(), stopping.clone(), slot));
+        tokio::spawn(answer(stream, tls.clone(), router.clone(), stopping.clone(), slot));
     }
     drop(listener);
     if tokio::time::timeout(FAREWELL, slots.acquire_many(MAX_CONNECTIONS)).await.is_err() {
@@ -68,7 +75,13 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
     }
 }
 
-async fn answer(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>, _slot: OwnedSemaphorePermit) {
+async fn answer(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be held back a little");
     }
@@ -76,6 +89,25 @@ async fn answer(stream: TcpStream, router: Router, mut stopping: watch::Receiver
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD) {
         tracing::debug!(%error, "answers may be left unread");
     }
+    let Some(tls) = tls else { return converse(stream, router, stopping).await };
+    let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, tls.acceptor().accept(stream));
+    let greeted = tokio::select! {
+        greeted = greeting => greeted,
+        () = told_to_stop(&mut stopping) => return,
+    };
+    match greeted {
+        Ok(Ok(stream)) => converse(stream, router, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection failed before it was encrypted"),
+        Err(_) => tracing::debug!("a connection took too long to become encrypted"),
+    }
+}
+
+/// Answer the requests of one connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)

@@ -1,10 +1,13 @@
 //! The API as a caller sees it, from the routes down to a real store. Runs of real plugins are in the tests of the whole.
 
+mod access;
 mod bodies;
 mod description;
+mod events;
 mod failures;
 mod fixture;
 mod lists;
+mod once;
 mod probes;
 mod routes;
 mod versions;

@@ -118,7 +118,7 @@ fn refuse_declared_size(headers: &HeaderMap, limit: u64) -> Result<(), ApiError>
 
 fn signature(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(given) = headers.get(SIGNATURE) else { return Ok(None) };
-    let refuse = |message: &str| Err(ApiError::BadHeader { name: SIGNATURE, message: message.to_owned() });
+    let refuse = |message: &str| Err(ApiError::InvalidHeader { name: SIGNATURE, message: message.to_owned() });
     let given = given.as_bytes().trim_ascii();
     if given.len() > MAX_SIGNATURE * 2 {
         return refuse("it is longer than any signature of minisign");
@@ -132,7 +132,7 @@ fn signature(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
     let Some(given) = headers.get(DIGEST) else { return Ok(None) };
     let digest = given.to_str().ok().and_then(|text| text.trim().parse().ok());
-    digest.map(Some).ok_or_else(|| ApiError::BadHeader {
+    digest.map(Some).ok_or_else(|| ApiError::InvalidHeader {
         name: DIGEST,
         message: format!(
             "expected `sha256:` and 64 hexadecimal digits, the digest of the uncompressed component, not `{}`",

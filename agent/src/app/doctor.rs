@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::catalog::{Catalog, Source, Surroundings};
-use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::domain::{Diagnosis, Severity};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Token};
+use crate::domain::{Diagnosis, Severity, Timestamp};
 use crate::engine::Engine;
 use crate::host::NoMemory;
 use crate::store::KeepsNothing;
@@ -26,25 +26,32 @@ pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
         report.extend(client.diagnose().await);
     }
     report.extend(join_all(targets.http.values().map(|client| client.diagnose())).await.into_iter().flatten());
-    report.extend(tokens(config));
+    report.extend(tokens(config, SystemClock.now()));
     report.extend(plugins(config, targets).await?);
     Ok(report)
 }
 
-fn tokens(config: &Config) -> Vec<Diagnosis> {
-    if !config.tokens.is_empty() {
-        return Vec::new();
+fn tokens(config: &Config, now: Timestamp) -> Vec<Diagnosis> {
+    if config.auth.tokens.is_empty() {
+        return vec![Diagnosis {
+            severity: Severity::Error,
+            subject: "auth".to_owned(),
+            message: "no token is configured, so nobody could ask anything".to_owned(),
+            remedy: Some(
+                "put the output of `openssl rand -hex 32` into a file, name it in auth.key, and put the entry that \
+                 `paramedic token new` prints into auth.tokens"
+                    .to_owned(),
+            ),
+        }];
     }
-    vec![Diagnosis {
-        severity: Severity::Error,
-        subject: "auth".to_owned(),
-        message: "no token is configured, so nobody could ask anything".to_owned(),
-        remedy: Some(
-            "make one with `openssl rand -hex 32` and put the output of `printf %s \"$TOKEN\" | sha256sum` \
-             into auth.tokens as `{ name: you, sha256: … }`"
-                .to_owned(),
-        ),
-    }]
+    let expired = config.auth.tokens.iter().filter_map(|token| Some((token, token.expires.filter(|at| *at <= now)?)));
+    let diagnosis = |(token, at): (&Token, Timestamp)| Diagnosis {
+        severity: Severity::Warning,
+        subject: format!("auth/{}", token.name),
+        message: format!("the token expired at {at} and is refused"),
+        remedy: Some("make another with `paramedic token new`, or remove the entry".to_owned()),
+    };
+    expired.map(diagnosis).collect()
 }
 
 async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow::Result<Vec<Diagnosis>> {
@@ -95,5 +102,32 @@ fn plugin(entry: &crate::catalog::Entry, state: &crate::catalog::State) -> Diagn
             message: "it was not loaded".to_owned(),
             remedy: Some("see the log of the agent".to_owned()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn said(auth: &str, now: Timestamp) -> Vec<(Severity, String)> {
+        let environment = |_: &str| Ok("0123456789abcdef0123456789abcdef".to_owned());
+        let config = Config::parse(auth, Path::new("paramedic.yaml"), &environment).unwrap();
+        tokens(&config, now).into_iter().map(|found| (found.severity, found.subject)).collect()
+    }
+
+    #[test]
+    fn tokens_that_are_missing_or_have_expired_are_told() {
+        let now: Timestamp = "2026-03-01T03:14:15Z".parse().unwrap();
+        assert_eq!(said("", now), [(Severity::Error, "auth".to_owned())]);
+        let digest = "ab".repeat(32);
+        let (good, old) = ("2026-03-01T03:14:16Z", "2026-03-01T03:14:15Z");
+        let auth = format!(
+            "auth:\n  key: {{ env: K }}\n  tokens:\n    - {{ name: good, role: viewer, expires: {good}, hmac: {digest} }}\n    \
+             - {{ name: old, role: viewer, expires: {old}, hmac: {} }}\n",
+            "cd".repeat(32)
+        );
+        assert_eq!(said(&auth, now), [(Severity::Warning, "auth/old".to_owned())]);
     }
 }

@@ -94,6 +94,7 @@ impl Conduct {
             | FailureKind::Plugin
             | FailureKind::Capacity
             | FailureKind::Interrupted
+            | FailureKind::Cancelled
             | FailureKind::Internal => Self::Neutral,
         }
     }

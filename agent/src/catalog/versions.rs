@@ -13,7 +13,7 @@ use super::{
     Became, Candidate, Catalog, Delivered, Plugin, PluginError, Slot, Source, State, Step, Undelivered, Which,
 };
 use crate::domain::{Actor, Arrival, Digest, Origin, PluginName};
-use crate::store::{Kept, KeptVersion, StoreError, Waiting};
+use crate::store::{KeptPlugin, KeptVersion, StoreError, Waiting};
 
 /// Most candidates that are told of one plugin.
 const MAX_CANDIDATES: usize = 5;
@@ -34,18 +34,18 @@ impl Catalog {
     }
 
     /// Look at what is kept. Only an upload depends on it: a file or a folder is still there tomorrow.
-    async fn kept_for(&self, slot: &Slot, origin: Origin) -> Result<Kept, StoreError> {
-        match (self.intake.store.kept(&slot.entry.name).await, origin) {
+    async fn kept_for(&self, slot: &Slot, origin: Origin) -> Result<KeptPlugin, StoreError> {
+        match (self.intake.store.kept_plugin(&slot.entry.name).await, origin) {
             (Ok(kept), _) => Ok(kept),
             (Err(error), Origin::Upload) => Err(error),
             (Err(error), Origin::File | Origin::Folder) => {
                 tracing::warn!(plugin.name = %slot.entry.name, %error, "what is kept of a plugin cannot be read");
-                Ok(Kept::default())
+                Ok(KeptPlugin::default())
             }
         }
     }
 
-    async fn bring(&self, slot: &Slot, kept: &Kept, delivery: &Delivery) -> Result<Delivered, Undelivered> {
+    async fn bring(&self, slot: &Slot, kept: &KeptPlugin, delivery: &Delivery) -> Result<Delivered, Undelivered> {
         let mut seen = Seen::default();
         match self.pass(slot, kept, delivery, &mut seen).await {
             Ok(delivered) => Ok(delivered),
@@ -93,7 +93,13 @@ impl Catalog {
         });
     }
 
-    async fn pass(&self, slot: &Slot, kept: &Kept, delivery: &Delivery, seen: &mut Seen) -> Result<Delivered, Stopped> {
+    async fn pass(
+        &self,
+        slot: &Slot,
+        kept: &KeptPlugin,
+        delivery: &Delivery,
+        seen: &mut Seen,
+    ) -> Result<Delivered, Stopped> {
         let entry = &slot.entry;
         let identified = intake::identify(entry, self.intake.max_component_bytes, delivery, seen).await?;
         if let Some(known) = self.known_already(slot, kept, delivery, seen, identified.digest).await? {
@@ -122,7 +128,7 @@ impl Catalog {
     async fn known_already(
         &self,
         slot: &Slot,
-        kept: &Kept,
+        kept: &KeptPlugin,
         delivery: &Delivery,
         seen: &Seen,
         digest: Digest,
@@ -167,7 +173,7 @@ impl Catalog {
     fn refuse_other_bytes(
         &self,
         slot: &Slot,
-        kept: &Kept,
+        kept: &KeptPlugin,
         delivery: &Delivery,
         seen: &Seen,
     ) -> Result<(), Undelivered> {
@@ -184,7 +190,7 @@ impl Catalog {
     async fn keep(
         &self,
         slot: &Slot,
-        kept: &Kept,
+        kept: &KeptPlugin,
         delivery: &Delivery,
         seen: &Seen,
         version: &semver::Version,
@@ -326,7 +332,7 @@ impl Catalog {
     }
 
     /// Let what was active run again, and what waits if it has its grants now. Tells what keeps the former from running.
-    async fn restore(&self, slot: &Slot, kept: &Kept, at_hand: Option<&Delivery>) -> Option<PluginError> {
+    async fn restore(&self, slot: &Slot, kept: &KeptPlugin, at_hand: Option<&Delivery>) -> Option<PluginError> {
         let mut problem = None;
         if let Some(active) = kept.active_version() {
             problem = match self.run_again(slot, kept, active, at_hand).await {
@@ -350,7 +356,7 @@ impl Catalog {
     async fn run_again(
         &self,
         slot: &Slot,
-        kept: &Kept,
+        kept: &KeptPlugin,
         version: &KeptVersion,
         at_hand: Option<&Delivery>,
     ) -> Result<(), Stopped> {
@@ -406,7 +412,7 @@ impl Catalog {
     pub async fn activate(&self, name: &PluginName, which: &Which, actor: &Actor) -> Result<Delivered, Undelivered> {
         let slot = self.slot(name)?;
         let _turn = slot.turn.lock().await;
-        let kept = self.intake.store.kept(name).await?;
+        let kept = self.intake.store.kept_plugin(name).await?;
         match find(name, &kept, which)? {
             Found::Waiting(waiting) => {
                 let delivery = self.stored(slot, &waiting.arrival, waiting.version.as_ref()).await?;
@@ -442,7 +448,7 @@ impl Catalog {
     pub async fn forget(&self, name: &PluginName, which: &Which, actor: &Actor) -> Result<(), Undelivered> {
         let slot = self.slot(name)?;
         let _turn = slot.turn.lock().await;
-        let kept = self.intake.store.kept(name).await?;
+        let kept = self.intake.store.kept_plugin(name).await?;
         match find(name, &kept, which)? {
             Found::Waiting(_) => {
                 self.intake.store.forget_waiting(name).await?;
@@ -463,15 +469,15 @@ impl Catalog {
     }
 
     /// Everything that is kept of a plugin.
-    pub async fn versions(&self, name: &PluginName) -> Result<Kept, Undelivered> {
+    pub async fn versions(&self, name: &PluginName) -> Result<KeptPlugin, Undelivered> {
         self.slot(name)?;
-        Ok(self.intake.store.kept(name).await?)
+        Ok(self.intake.store.kept_plugin(name).await?)
     }
 
     /// What is different in `to`, seen from `from`.
     pub async fn diff(&self, name: &PluginName, from: &Which, to: &Which) -> Result<Diff, Undelivered> {
         let entry = &self.slot(name)?.entry;
-        let kept = self.intake.store.kept(name).await?;
+        let kept = self.intake.store.kept_plugin(name).await?;
         let number = |found: &Found<'_>| match found {
             Found::Kept(kept) => Some(kept.version.clone()),
             Found::Waiting(waiting) => waiting.version.clone(),

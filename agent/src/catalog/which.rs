@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::Undelivered;
 use crate::domain::{Arrival, PluginName};
-use crate::store::{Kept, KeptVersion, Waiting};
+use crate::store::{KeptPlugin, KeptVersion, Waiting};
 
 /// Which version is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Found<'_> {
 }
 
 /// The version of `name` that is meant.
-pub(super) fn find<'a>(name: &PluginName, kept: &'a Kept, which: &Which) -> Result<Found<'a>, Undelivered> {
+pub(super) fn find<'a>(name: &PluginName, kept: &'a KeptPlugin, which: &Which) -> Result<Found<'a>, Undelivered> {
     let version = match which {
         Which::Active => kept.active.as_ref(),
         Which::Previous => kept.previous.as_ref(),

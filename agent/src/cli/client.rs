@@ -1,17 +1,21 @@
 //! Asks an agent over HTTP, and puts into words why there is no answer.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
-use reqwest::{RequestBuilder, Url};
+use reqwest::{RequestBuilder, Response, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Host;
 
-use super::Connection;
+use super::{Connection, output};
 use crate::api::{Fault, Problem};
 use crate::config;
 
@@ -48,6 +52,10 @@ pub(super) enum AskError {
     OddToken,
     #[error("`{0}` is no address of an agent: expected something like http://127.0.0.1:7117")]
     Server(String),
+    #[error("cannot read the certificates from {}: {source}", path.display())]
+    Authorities { path: PathBuf, source: std::io::Error },
+    #[error("{} holds no certificate in PEM", path.display())]
+    NoAuthorities { path: PathBuf },
     #[error("cannot prepare the connection: {0}")]
     Tls(#[from] rustls::Error),
     #[error("cannot start: {0}")]
@@ -63,6 +71,8 @@ pub(super) enum AskError {
     Refused(Box<Problem>),
     #[error("{url} answered {status} with something that no agent says; is this the agent's address?")]
     Foreign { url: Url, status: StatusCode },
+    #[error("the agent's stream of events broke off; what was asked for may go on: see `paramedic runs`")]
+    Broken,
     #[error("{0}")]
     Params(String),
     #[error("cannot print the answer: {0}")]
@@ -95,8 +105,11 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, AskError> {
         let server = server(&connection.server)?;
+        if is_overheard(&server) {
+            output::warn(&format!("the token crosses the network to {server} in the clear; use https"));
+        }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&server)?)
+            .tls_backend_preconfigured(tls(&server, connection.ca.as_deref())?)
             .connect_timeout(CONNECT_TIMEOUT)
             // The token is for this agent: not for a proxy that the environment names, not for where it points.
             .no_proxy()
@@ -120,24 +133,39 @@ impl Client {
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        prefer: Option<&'static str>,
+        headers: &[(&'static str, Option<&str>)],
         body: &impl Serialize,
     ) -> Result<T, AskError> {
-        let mut request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
-        if let Some(prefer) = prefer {
-            request = request.header("Prefer", prefer);
+        let request = self.request(Method::POST, self.url(path)).json(body).timeout(RUN_TIMEOUT);
+        let given = headers.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        self.ask(given.fold(request, |request, (name, value)| request.header(name, value))).await
+    }
+
+    /// Watch something: a stream of events after the one with the id `last`. None when that was the last one.
+    pub(super) async fn events(&self, path: &[&str], last: Option<&str>) -> Result<Option<Response>, AskError> {
+        let mut request = self.request(Method::GET, self.url(path)).header(ACCEPT, "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
         }
-        self.ask(request).await
+        let response = request.timeout(RUN_TIMEOUT).send().await.map_err(|error| self.silence(error))?;
+        let kind = response.headers().get(CONTENT_TYPE).cloned();
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        if kind.is_some_and(|kind| kind == "text/event-stream") {
+            return Ok(Some(response));
+        }
+        self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
+    }
+
+    /// End or remove something.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
+        self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await
     }
 
     /// Do something that needs no words.
     pub(super) async fn act<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
         self.ask(self.request(Method::POST, self.url(path)).timeout(UPLOAD_TIMEOUT)).await
-    }
-
-    /// Remove something.
-    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
-        self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await
     }
 
     /// Send a component to a place that it names itself.
@@ -175,12 +203,15 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url).header(ACCEPT, "application/json");
-        request.header(AUTHORIZATION, self.authorization.clone())
+        self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AskError> {
-        let response = request.send().await.map_err(|error| self.silence(error))?;
+        let request = request.header(ACCEPT, "application/json");
+        self.read(request.send().await.map_err(|error| self.silence(error))?).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, AskError> {
         let (status, url) = (response.status(), response.url().clone());
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
         let body = response.bytes().await.map_err(|error| self.silence(error))?;
@@ -203,15 +234,33 @@ fn server(text: &str) -> Result<Url, AskError> {
     url.ok_or_else(|| AskError::Server(text.to_owned()))
 }
 
-/// The system's authorities are read only where they are needed: that takes longer than everything else here.
-fn tls(server: &Url) -> Result<rustls::ClientConfig, AskError> {
+/// True where others on the way can read what is sent.
+fn is_overheard(server: &Url) -> bool {
+    let near = match server.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    server.scheme() == "http" && !near
+}
+
+/// Authorities are read only where they are needed: that takes longer than everything else here.
+fn tls(server: &Url, ca: Option<&Path>) -> Result<rustls::ClientConfig, AskError> {
     let mut roots = rustls::RootCertStore::empty();
     if server.scheme() == "https" {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let trusted = ca.map_or_else(|| Ok(rustls_native_certs::load_native_certs().certs), authorities);
+        roots.add_parsable_certificates(trusted?);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AskError> {
+    let pem = std::fs::read(path).map_err(|source| AskError::Authorities { path: path.to_owned(), source })?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    if found.is_empty() { Err(AskError::NoAuthorities { path: path.to_owned() }) } else { Ok(found) }
 }
 
 fn authorization(connection: &Connection) -> Result<HeaderValue, AskError> {

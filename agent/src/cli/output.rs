@@ -44,7 +44,12 @@ pub(super) fn print(out: &mut impl Write, text: &str) -> io::Result<()> {
 }
 
 /// Say why there is no answer.
-pub(super) fn complain(error: &AskError) {
+pub(super) fn complain(error: &impl std::fmt::Display) {
     // There is nobody left to tell if this cannot be printed.
     let _ = writeln!(anstream::stderr(), "paramedic: {error}");
+}
+
+/// Say something that does not keep the answer from coming.
+pub(super) fn warn(message: &str) {
+    let _ = writeln!(anstream::stderr(), "paramedic: warning: {message}");
 }

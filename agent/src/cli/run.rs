@@ -7,12 +7,16 @@ use serde_json::{Map, Value};
 
 use super::UNKNOWN;
 use super::client::{AskError, Client};
+use super::follow::{Followed, follow};
 use super::output::{self, Format};
 use crate::api::card::{self, Detail};
 use crate::api::shape;
 
 /// Largest file of parameters: the most that an agent takes.
 const MAX_PARAMS: u64 = 64 << 20;
+
+/// Exit code of a command that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// Run a plugin.
 #[derive(Args, Debug)]
@@ -28,6 +32,12 @@ pub struct Run {
     /// Do not wait for the end.
     #[arg(long = "async")]
     in_background: bool,
+    /// Print what the plugin writes while it runs, to standard error.
+    #[arg(long, conflicts_with = "in_background")]
+    follow: bool,
+    /// Run once, however often it is asked for with this key within a day.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// How the run is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Card)]
     output: Format,
@@ -42,8 +52,18 @@ impl Run {
         let mut params = self.params.as_deref().map(params).transpose()?.unwrap_or_default();
         params.extend(self.param);
         let request = shape::RunRequest { plugin: self.plugin, params };
-        let prefer = self.in_background.then_some("respond-async");
-        let run: shape::Run = client.post(&["v1", "runs"], prefer, &request).await?;
+        let headers = [
+            ("Prefer", (self.in_background || self.follow).then_some("respond-async")),
+            ("Idempotency-Key", self.idempotency_key.as_deref()),
+        ];
+        let mut run: shape::Run = client.post(&["v1", "runs"], &headers, &request).await?;
+        if self.follow {
+            if follow(client, &run.id).await? == Followed::Left {
+                output::complain(&format_args!("the run goes on; `paramedic runs cancel {}` ends it", run.id));
+                return Ok(INTERRUPTED);
+            }
+            run = client.get(&["v1", "runs", &run.id], &[]).await?;
+        }
         output::answer(self.output, &run, |run, paint| card::run(run, Detail::Brief, paint))?;
         Ok(if self.in_background { 0 } else { code(&run) })
     }

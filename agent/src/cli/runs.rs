@@ -7,7 +7,7 @@ use super::output::{self, Format};
 use crate::api::card::{self, Detail};
 use crate::api::shape;
 
-/// List runs, or show one.
+/// List runs, show one, or end one.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Runs {
@@ -21,6 +21,14 @@ pub struct Runs {
 enum One {
     /// Show one run with its parameters, host calls and log.
     Show {
+        /// Id of the run.
+        id: String,
+        /// How it is printed.
+        #[arg(short, long, value_enum, default_value_t = Format::Card)]
+        output: Format,
+    },
+    /// End a run that is under way; its host calls end, too.
+    Cancel {
         /// Id of the run.
         id: String,
         /// How it is printed.
@@ -62,6 +70,7 @@ impl Runs {
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
         match self.one {
             Some(One::Show { id, output }) => show(client, &id, output).await?,
+            Some(One::Cancel { id, output }) => cancel(client, &id, output).await?,
             None => self.list.execute(client).await?,
         }
         Ok(0)
@@ -71,6 +80,11 @@ impl Runs {
 async fn show(client: &Client, id: &str, output: Format) -> Result<(), AskError> {
     let run: shape::Run = client.get(&["v1", "runs", id], &[]).await?;
     output::answer(output, &run, |run, paint| card::run(run, Detail::Full, paint))
+}
+
+async fn cancel(client: &Client, id: &str, output: Format) -> Result<(), AskError> {
+    let run: shape::Run = client.delete(&["v1", "runs", id]).await?;
+    output::answer(output, &run, |run, paint| card::run(run, Detail::Brief, paint))
 }
 
 impl List {

@@ -19,12 +19,15 @@ fn every_command_can_be_typed() {
         "doctor -c x.yaml",
         "run pg-ready",
         "run pg-ready -p target=main -p limit=5 --async -o json",
+        "run pg-ready --follow -o json",
+        "run pg-ready --idempotency-key deploy-42",
         "run pg-ready --params {\"a\":1}",
         "run pg-ready --server http://[::1]:1 --token-file t",
         "--server http://127.0.0.1:1 run pg-ready",
         "runs",
         "runs --plugin pg-ready --state critical --actor alice --since 1h --until 5m -n 3 --cursor 00 -o json",
         "runs show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b -o json",
+        "runs cancel 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
         "plugins",
         "plugins pg-ready -o json",
         "plugins push target/wasm32-wasip2/release/pg_outbox.wasm",
@@ -35,6 +38,8 @@ fn every_command_can_be_typed() {
         "plugins rollback pg-ready -o json",
         "plugins forget pg-ready 0.1.0",
         "plugins release pg-ready",
+        "token new --name alice --role responder --expires 90d --key-file k",
+        "token digest --key-file k",
     ] {
         let arguments: Vec<_> = line.split(' ').collect();
         assert!(parsed(&arguments).is_ok(), "{line}: {:?}", parsed(&arguments).err());
@@ -48,13 +53,19 @@ fn what_makes_no_sense_is_refused() {
         "run",
         "run pg-ready -p target",
         "run pg-ready -p =x",
+        "run pg-ready --follow --async",
         "runs show",
+        "runs cancel",
         "run x -o yaml",
         "plugins a b",
         "plugins push",
         "plugins diff pg-ready active",
         "plugins rollback",
         "apply x",
+        "token new --name alice --role boss --key-file k",
+        "token new --name alice --role admin --expires soon --key-file k",
+        "token new --name alice --role admin",
+        "token digest",
     ] {
         let arguments: Vec<_> = line.split_terminator(' ').collect();
         assert!(parsed(&arguments).is_err(), "{line}");

@@ -1,10 +1,8 @@
-//! Settings of the agent itself: where it listens, who may ask, what it keeps and how much it works at once.
+//! Settings of the agent itself: where it listens, what it keeps and how much it works at once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use crate::domain::Digest;
 
 use super::field::{Field, Mapping};
 use super::report::quoted;
@@ -21,15 +19,17 @@ pub struct Server {
     pub max_concurrent_runs: usize,
     /// True when the operator wants it to listen where other machines reach it, without TLS.
     pub allow_remote: bool,
+    /// What connections are encrypted with; none to talk in the clear.
+    pub tls: Option<ServerTls>,
 }
 
-/// One entry of `auth.tokens`: someone who may ask.
+/// `server.tls`: two files in PEM. They are read when the agent starts, and again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Name under which runs are recorded.
-    pub name: String,
-    /// SHA-256 of the token. The token itself is not in the configuration.
-    pub digest: Digest,
+pub struct ServerTls {
+    /// The certificate, followed by those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// `store`: the agent's own database.
@@ -65,12 +65,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Server {
     /// Read `server`.
-    pub(super) fn read(root: &Mapping<'_>) -> Option<Self> {
-        let server = root.section("server", &["listen", "max_body_bytes", "max_concurrent_runs", "allow_remote"])?;
+    pub(super) fn read(root: &Mapping<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let fields = ["listen", "max_body_bytes", "max_concurrent_runs", "allow_remote", "tls"];
+        let server = root.section("server", &fields)?;
         let allow_remote = server.or("allow_remote", false, Field::boolean);
-        let listen = server.or("listen", SocketAddr::from(([127, 0, 0, 1], 7117)), |field| {
-            address(field, allow_remote.unwrap_or(true))
-        });
+        let tls = server.or("tls", None, |field| ServerTls::read(field, sources).map(Some));
+        // Not judged twice: where one of the two is wrong, that is what has to be mended first.
+        let may_be_remote = allow_remote.unwrap_or(true) || tls.as_ref().is_none_or(Option::is_some);
+        let listen =
+            server.or("listen", SocketAddr::from(([127, 0, 0, 1], 7117)), |field| address(field, may_be_remote));
         let max_body_bytes = server.or("max_body_bytes", 1 << 20, |field| field.size(KIB..=64 * MIB));
         let max_concurrent_runs = server.or("max_concurrent_runs", 64, |field| field.whole(1..=1024));
         Some(Self {
@@ -78,82 +81,35 @@ impl Server {
             max_body_bytes: max_body_bytes?,
             max_concurrent_runs: max_concurrent_runs?,
             allow_remote: allow_remote?,
+            tls: tls?,
         })
     }
 }
 
+impl ServerTls {
+    fn read(field: &Field<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let tls = field.mapping(&["certificate", "key"])?;
+        let certificate = tls.required("certificate", |field| sources.file_path(field));
+        let key = tls.required("key", |field| sources.file_path(field));
+        Some(Self { certificate: certificate?, key: key? })
+    }
+}
+
 /// Tokens travel in the clear without TLS, so the agent stays on its own machine unless told otherwise.
-fn address(field: &Field<'_>, allow_remote: bool) -> Option<SocketAddr> {
+fn address(field: &Field<'_>, may_be_remote: bool) -> Option<SocketAddr> {
     let text = field.text()?;
     let Ok(address) = text.parse::<SocketAddr>() else {
         let form = "write an IP address and a port, such as 127.0.0.1:7117";
         return field.refuse(format!("{} is no address; {form}", quoted(text)));
     };
-    if allow_remote || address.ip().to_canonical().is_loopback() {
+    if may_be_remote || address.ip().to_canonical().is_loopback() {
         return Some(address);
     }
     field.refuse(format!(
-        "{} can be reached from other machines and there is no TLS; listen on a loopback address such as \
-         127.0.0.1:7117, or say `allow_remote: true` in `server`",
+        "{} can be reached from other machines and there is no TLS; give `tls` a certificate and its key, listen on a \
+         loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
         quoted(text)
     ))
-}
-
-/// Read `auth`.
-pub(super) fn tokens(root: &Mapping<'_>) -> Option<Vec<Token>> {
-    let auth = root.section("auth", &["tokens"])?;
-    let tokens = auth.or("tokens", Vec::new(), |field| {
-        let tokens = field.all(|item| Some((item.clone(), token(item)?)))?;
-        refuse_twins(&tokens)?;
-        Some(tokens)
-    })?;
-    Some(tokens.into_iter().map(|(_, token)| token).collect())
-}
-
-fn token(field: &Field<'_>) -> Option<Token> {
-    let token = field.mapping(&["name", "sha256"])?;
-    let name = token.required("name", actor);
-    let digest = token.required("sha256", token_digest);
-    Some(Token { name: name?, digest: digest? })
-}
-
-/// A name that reads well in a record and in a header.
-fn actor(field: &Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
-    if text.len() <= 64 && text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    field.refuse(format!("{} is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`", quoted(text)))
-}
-
-/// What stands here by mistake is likely the token itself, so no message shows it.
-fn token_digest(field: &Field<'_>) -> Option<Digest> {
-    let Ok(digest) = field.text()?.parse::<Digest>() else {
-        return field.refuse(
-            "expected the SHA-256 of the token as 64 hexadecimal digits; \
-             `printf %s \"$TOKEN\" | sha256sum` prints it",
-        );
-    };
-    if digest == Digest::of(b"") {
-        return field.refuse("this is the SHA-256 of an empty token");
-    }
-    Some(digest)
-}
-
-/// Two people under one name, or one token under two names, would make the records lie.
-fn refuse_twins(tokens: &[(Field<'_>, Token)]) -> Option<()> {
-    let mut distinct = Some(());
-    for (i, (field, token)) in tokens.iter().enumerate() {
-        for (earlier_field, earlier) in tokens.iter().take(i) {
-            if earlier.name == token.name {
-                distinct = field.refuse(format!("{} is the name of {} too", quoted(&token.name), earlier_field.path()));
-            } else if earlier.digest == token.digest {
-                distinct = field.refuse(format!("this token is that of {} too", earlier_field.path()));
-            }
-        }
-    }
-    distinct
 }
 
 impl Store {

@@ -173,6 +173,8 @@ impl<'a> Field<'a> {
     /// A mapping that may have the fields `known` and no other.
     pub(super) fn mapping(&self, known: &[&str]) -> Option<Mapping<'a>> {
         let entries = self.entries()?;
+        #[cfg(test)]
+        KNOWN.with_borrow_mut(|seen| seen.push((self.path.clone(), known.iter().map(ToString::to_string).collect())));
         for entry in entries.iter().filter(|entry| !known.contains(&entry.name())) {
             let choices = choose_from(entry.name(), known.iter().copied());
             entry.note(format!("there is no such field{choices}"));
@@ -289,4 +291,17 @@ impl<'a> Mapping<'a> {
             None => Some(default),
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static KNOWN: std::cell::RefCell<Vec<(String, Vec<String>)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The mappings that `read` came across, each with its path and the fields that it may have.
+#[cfg(test)]
+pub(super) fn known<T>(read: impl FnOnce() -> T) -> Vec<(String, Vec<String>)> {
+    KNOWN.take();
+    read();
+    KNOWN.take()
 }

@@ -84,6 +84,11 @@ impl Sources<'_> {
         field.mapping(&["file"])?.required("file", |file| self.contents(file))
     }
 
+    /// The path in `{ file: PATH }`, for a file that is read when it is needed.
+    pub(super) fn file_path(&self, field: &Field<'_>) -> Option<PathBuf> {
+        field.mapping(&["file"])?.required("file", |file| self.path(file))
+    }
+
     fn variable(&self, field: &Field<'_>) -> Option<String> {
         let name = field.text()?;
         if !is_variable_name(name) {
@@ -98,16 +103,8 @@ impl Sources<'_> {
         }
     }
 
-    /// Editors and `echo` end a file with a newline that is no part of the secret.
     fn without_newline(&self, field: &Field<'_>) -> Option<String> {
-        let mut text = self.contents(field)?;
-        if text.ends_with('\n') {
-            text.pop();
-            if text.ends_with('\r') {
-                text.pop();
-            }
-        }
-        Some(text)
+        self.contents(field).map(without_newline)
     }
 
     fn contents(&self, field: &Field<'_>) -> Option<String> {
@@ -118,6 +115,23 @@ impl Sources<'_> {
             Err(error) => field.refuse(format!("{} cannot be read: {error}", quoted(&path.to_string_lossy()))),
         }
     }
+}
+
+/// Editors and `echo` end a file with a newline that is no part of the secret.
+fn without_newline(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+/// The secret in the file at `path`, read as `{ file: PATH }` would be.
+pub fn secret_file(path: &Path) -> io::Result<Secret> {
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB");
+    read(path)?.map(without_newline).map(Secret::new).ok_or_else(too_large)
 }
 
 /// Names as shells take them. A URL or a token with other signs that stands here by mistake is not looked up and shown.

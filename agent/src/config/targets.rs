@@ -89,6 +89,11 @@ struct Context<'a> {
 }
 
 impl Targets {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.postgres.len() + self.redis.len() + self.queue.len() + self.http.len()
+    }
+
     /// Read `targets`.
     pub(super) fn read(root: &Mapping<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Option<Self> {
         let targets = root.section("targets", &System::ALL.map(System::as_str))?;

@@ -2,7 +2,7 @@
 
 mod intake;
 mod refusals;
-mod samples;
+pub(super) mod samples;
 
 use std::env::VarError;
 use std::fs;
@@ -12,18 +12,25 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::domain::{Digest, Limits, Operation, Secret, System, TargetName};
+use crate::domain::{Digest, Limits, Operation, Rate, Role, Secret, System, TargetName, TokenKey};
 
 /// Every secret of these tests holds this word, so that a leak is seen.
 const LEAK: &str = "hunter2";
 
 const DIGEST: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
+const OTHER_DIGEST: &str = "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7";
+
+fn token_key() -> TokenKey {
+    TokenKey::new(Secret::new(env("TOKEN_KEY").unwrap())).unwrap()
+}
+
 fn env(name: &str) -> Result<String, VarError> {
     match name {
         "PG" => Ok("postgres://watch:hunter2@db.internal/app".to_owned()),
         "REDIS" => Ok("redis://watch:hunter2@cache.internal".to_owned()),
         "KEY" => Ok("Bearer hunter2".to_owned()),
+        "TOKEN_KEY" => Ok("hunter2 and more, as long as a key has to be".to_owned()),
         "EMPTY" => Ok(String::new()),
         "BREAK" => Ok("hunter2\nX-Evil: 1".to_owned()),
         "BYTES" => Err(VarError::NotUnicode("hunter2".into())),
@@ -50,7 +57,12 @@ fn every_field_reaches_its_setting() {
     let config = parse(&format!(
         r#"
 server: {{ listen: "[::1]:80", max_body_bytes: 64KiB, max_concurrent_runs: 7 }}
-auth: {{ tokens: [ {{ name: alice, sha256: {DIGEST} }} ] }}
+auth:
+  key: {{ env: TOKEN_KEY }}
+  rate: {{ per_minute: 60, burst: 5 }}
+  tokens:
+    - {{ name: alice, role: responder, expires: 2026-12-31T19:00:00+01:00, hmac: {DIGEST}, rate: {{ burst: 9 }} }}
+    - {{ name: bob, role: admin, hmac: {OTHER_DIGEST} }}
 store: {{ path: data/runs.db, retain: {{ age: 12h, size: 2MiB }} }}
 engine: {{ cache: /var/cache/paramedic, guest_threads: 3 }}
 targets:
@@ -78,7 +90,16 @@ plugins:
 
     assert_eq!(config.server.listen, "[::1]:80".parse().unwrap());
     assert_eq!((config.server.max_body_bytes, config.server.max_concurrent_runs), (65_536, 7));
-    assert_eq!(config.tokens, [Token { name: "alice".into(), digest: Digest::of(b"hello") }]);
+    let rate = Rate { per_minute: 60, burst: 5 };
+    let alice = Token {
+        name: "alice".into(),
+        role: Role::Responder,
+        expires: Some("2026-12-31T18:00:00Z".parse().unwrap()),
+        digest: Digest::of(b"hello"),
+        rate: Rate { burst: 9, ..rate },
+    };
+    let bob = Token { name: "bob".into(), role: Role::Admin, expires: None, digest: Digest::of(b"world"), rate };
+    assert_eq!(config.auth, Auth { key: Some(token_key()), tokens: vec![alice, bob] });
     assert_eq!(config.store.path, Path::new("data/runs.db"));
     assert_eq!(config.store.retain, Retain { age: Duration::from_secs(43_200), size_bytes: 2 << 20 });
     assert_eq!(config.engine, Engine { cache: "/var/cache/paramedic".into(), guest_threads: 3 });
@@ -140,7 +161,7 @@ fn what_is_not_said_has_a_default_and_allows_nothing() {
     for text in ["", "# nothing\n", "server:\nauth:\nplugins:\ntargets: {}\n"] {
         let config = parse(text).expect(text);
         assert_eq!(config.server.listen, "127.0.0.1:7117".parse().unwrap());
-        assert!(config.tokens.is_empty() && config.plugins.is_empty() && config.targets == Targets::default());
+        assert!(config.auth == Auth::default() && config.plugins.is_empty() && config.targets == Targets::default());
         assert_eq!(config.store.path, Path::new("paramedic.db"));
         assert_eq!(config.engine.cache, Path::new("cache"));
     }
@@ -186,14 +207,14 @@ fn each_operation_can_be_granted_with_the_bounds_it_needs() {
 #[test]
 fn twins_among_the_tokens_are_refused() {
     let other = Digest::of(b"other").hex();
-    let text = format!(
-        "auth:\n  tokens:\n  - {{ name: a, sha256: {DIGEST} }}\n  - {{ name: b, sha256: {DIGEST} }}\n  - {{ name: a, sha256: {other} }}\n"
-    );
+    let token = |name: &str, digest: &str| format!("  - {{ name: {name}, role: viewer, hmac: {digest} }}\n");
+    let tokens = [token("a", DIGEST), token("b", DIGEST), token("a", &other)].concat();
+    let text = format!("auth:\n  key: {{ env: TOKEN_KEY }}\n  tokens:\n{tokens}");
     assert_eq!(
         problems_of(&text),
         [
-            "4:5: auth.tokens[1]: this token is that of auth.tokens[0] too",
-            "5:5: auth.tokens[2]: `a` is the name of auth.tokens[0] too",
+            "5:5: auth.tokens[1]: this token is that of auth.tokens[0] too",
+            "6:5: auth.tokens[2]: `a` is the name of auth.tokens[0] too",
         ]
     );
 }
@@ -206,6 +227,8 @@ fn loopback_in_any_spelling_is_local_and_the_rest_needs_a_word() {
     for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
         assert!(parse(&format!("server: {{ listen: \"{address}\" }}")).is_err(), "{address}");
         assert!(parse(&format!("server: {{ listen: \"{address}\", allow_remote: true }}")).is_ok(), "{address}");
+        let tls = "tls: { certificate: { file: tls.crt }, key: { file: tls.key } }";
+        assert!(parse(&format!("server: {{ listen: \"{address}\", {tls} }}")).is_ok(), "{address}");
     }
 }
 
@@ -307,7 +330,7 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
         "targets: { queue: { a: { redis: @, name: a, bullmq: @ } } }",
         "plugins: { p: { source: { file: p }, grants: [ { redis: @, verbs: [@] } ], settings: @ } }",
         "plugins: { @: 1 }",
-        "auth: { tokens: [ { name: @, sha256: @ } ] }",
+        "auth: { key: @, rate: @, tokens: [ { name: @, role: @, expires: @, hmac: @, rate: @ } ] }",
         "signing: { keys: { k: @ }, required: @ }",
         "signing: { keys: { @: 1 } }",
         "plugins: { p: { source: @, signed_by: @ } }",
@@ -325,7 +348,7 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
     for shape in
         ["hunter2", "!hunter2", "*hunter2", "[hunter2]", "{ hunter2: 1 }", "\"hunter2\\q\"", "%hunter2", "\"hunter2"]
     {
-        for place in ["targets: { redis: { a: { url: @ } } }", "auth: { tokens: [ { name: a, sha256: @ } ] }"] {
+        for place in ["targets: { redis: { a: { url: @ } } }", "auth: { key: @, tokens: [ { name: a, hmac: @ } ] }"] {
             let error = parse(&place.replace('@', shape)).expect_err(shape);
             assert!(!format!("{error} {error:?}").contains(LEAK), "{shape}\n{error}");
         }

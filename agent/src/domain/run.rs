@@ -154,6 +154,8 @@ pub enum FailureKind {
     Trap,
     /// The agent had no room for another instance.
     Capacity,
+    /// Somebody ended it; the message says who.
+    Cancelled,
     /// The agent ended while the run was under way.
     Interrupted,
     /// A defect of the agent; the log tells more.
@@ -162,7 +164,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadParams,
         Self::HostCall,
         Self::Plugin,
@@ -177,6 +179,7 @@ impl FailureKind {
         Self::Exit,
         Self::Trap,
         Self::Capacity,
+        Self::Cancelled,
         Self::Interrupted,
         Self::Internal,
     ];
@@ -198,6 +201,7 @@ impl FailureKind {
             Self::Exit => "exit",
             Self::Trap => "trap",
             Self::Capacity => "capacity",
+            Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }

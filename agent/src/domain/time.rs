@@ -1,6 +1,7 @@
 //! Points in time as the agent records them.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Why a text is no time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no time in RFC 3339; write one such as 2026-12-31T18:00:00Z")]
+pub struct InvalidTime;
+
+/// Reads RFC 3339, with `Z` or an offset. What lies before 1970 is its beginning.
+impl FromStr for Timestamp {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
+        Ok(Self(u64::try_from(time.as_millisecond()).unwrap_or(0)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +69,17 @@ mod tests {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(1_772_334_855_926).to_string(), "2026-03-01T03:14:15.926Z");
         assert!(Timestamp::from_millis(u64::MAX).to_string().starts_with("9999-"));
+    }
+
+    #[test]
+    fn a_timestamp_is_read_back_and_anything_else_is_not() {
+        let time = Timestamp::from_millis(1_772_334_855_926);
+        assert_eq!(time.to_string().parse(), Ok(time));
+        assert_eq!("2026-03-01T04:14:15.926+01:00".parse(), Ok(time));
+        assert_eq!("1900-01-01T00:00:00Z".parse(), Ok(Timestamp::from_millis(0)));
+        for bad in ["", "2026-03-01", "2026-03-01T03:14:15", "tomorrow", "1772334855926"] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(InvalidTime), "{bad}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
-use crate::domain::{Ending, Failure, FailureKind, cut_bytes};
+use crate::domain::{Actor, Ending, Failure, FailureKind, cut_bytes};
 use crate::host::RunState;
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::limiter::Refused;
@@ -65,6 +65,11 @@ pub(super) fn stopped(stop: Stop) -> Ending {
         Stop::Describing => FailureKind::Trap,
     };
     failed(kind, stop.to_string())
+}
+
+/// A run that somebody ended.
+pub(super) fn cancelled(by: &Actor) -> Ending {
+    failed(FailureKind::Cancelled, format!("cancelled by `{}`", by.0))
 }
 
 pub(super) fn failed(kind: FailureKind, message: String) -> Ending {

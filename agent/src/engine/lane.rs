@@ -1,8 +1,11 @@
-//! The slow lane: guests that compute for long share all threads but one.
+//! Which guest goes where: quick ones stay with their caller, slow ones share all guest threads but one.
 //!
 //! Yielding at every tick alone is fair, and that is the trouble: with fifty guests that never end, a run of a tenth of
 //! a millisecond waits for fifty slices. So a guest that has used up its first slice goes on only with a permit, and there
 //! are fewer permits than threads.
+//!
+//! What counts is the time that a guest was on a thread, not the time since it began: one that waits for a database stays
+//! quick, and one that loops over calls which answer at once does not.
 //!
 //! A permit is held for exactly as long as the guest is on a thread: it is taken before the guest's future is polled and
 //! given back when that returns. So a guest that waits for the host holds none, and one that comes back from the host has
@@ -11,9 +14,9 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::ready;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
@@ -21,19 +24,29 @@ use wasmtime::UpdateDeadline;
 
 use crate::journal::Stop;
 
+/// How long a guest may be on threads before it is slow.
+const FIRST_SLICE: Duration = super::ticker::TICK;
+
 /// The permits of the slow lane.
 #[derive(Clone)]
 pub(super) struct Lane(Arc<Semaphore>);
 
 impl Lane {
-    /// A lane for guests on that many threads; one of them stays free for short runs.
+    /// A lane for guests on that many threads; one of them stays free for those that have just become slow.
     pub(super) fn new(threads: usize) -> Self {
         Self(Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))))
     }
 
     /// The place of one run.
     pub(super) fn enter(&self, deadline: Instant) -> Place {
-        Place(Arc::new(Inner { lane: self.0.clone(), deadline, slow: AtomicBool::new(false) }))
+        Place(Arc::new(Inner {
+            lane: self.0.clone(),
+            deadline,
+            began: Instant::now(),
+            entered: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            slow: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -44,18 +57,31 @@ pub(super) struct Place(Arc<Inner>);
 struct Inner {
     lane: Arc<Semaphore>,
     deadline: Instant,
+    began: Instant,
+    /// When the guest was put on the thread that it is on, in nanoseconds since `began`.
+    entered: AtomicU64,
+    /// How long it was on threads before, in nanoseconds.
+    busy: AtomicU64,
     slow: AtomicBool,
 }
 
 impl Place {
-    /// Called at each tick in which the guest computes: end it, or let it wait for its next slice.
+    /// Called at each tick in which the guest computes: end it, let it go on, or let it wait for its next slice.
     pub(super) fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         // Also here, not by a timer alone: timers fire late when all workers are busy.
         if self.is_over() {
             return Err(Stop::Deadline.into());
         }
+        if !self.is_slow() && self.0.on_threads() < FIRST_SLICE {
+            return Ok(UpdateDeadline::Continue(1));
+        }
         self.0.slow.store(true, Ordering::Relaxed);
         Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// True once the guest has used up its first slice.
+    pub(super) fn is_slow(&self) -> bool {
+        self.0.slow.load(Ordering::Relaxed)
     }
 
     /// Run the guest to its end, in the lane once it is slow.
@@ -64,6 +90,7 @@ impl Place {
         let mut turns = PollSemaphore::new(self.0.lane.clone());
         poll_fn(|cx| {
             let _turn = if self.needs_turn() { ready!(turns.poll_acquire(cx)) } else { None };
+            let _stay = Stay::begin(&self.0);
             guest.as_mut().poll(cx)
         })
         .await
@@ -71,7 +98,7 @@ impl Place {
 
     /// A run past its deadline is let through: all that it does is to end, and to record the call that it was in.
     fn needs_turn(&self) -> bool {
-        self.0.slow.load(Ordering::Relaxed) && !self.is_over()
+        self.is_slow() && !self.is_over()
     }
 
     fn is_over(&self) -> bool {
@@ -79,10 +106,39 @@ impl Place {
     }
 }
 
+impl Inner {
+    /// Nanoseconds since the run began; enough for centuries.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// How long the guest, which is on a thread now, was on threads altogether.
+    fn on_threads(&self) -> Duration {
+        let this_time = self.now().saturating_sub(self.entered.load(Ordering::Relaxed));
+        Duration::from_nanos(self.busy.load(Ordering::Relaxed).saturating_add(this_time))
+    }
+}
+
+/// The guest is on a thread, from here until this is dropped.
+struct Stay<'a>(&'a Inner);
+
+impl<'a> Stay<'a> {
+    fn begin(place: &'a Inner) -> Self {
+        place.entered.store(place.now(), Ordering::Relaxed);
+        Self(place)
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        let busy = u64::try_from(self.0.on_threads().as_nanos()).unwrap_or(u64::MAX);
+        self.0.busy.store(busy, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
-    use std::time::Duration;
 
     use super::*;
 
@@ -96,12 +152,45 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
+    /// A place whose guest has been on threads for longer than a slice.
+    fn slow_place(lane: &Lane) -> Place {
+        let slow = place(lane, LONG);
+        slow.0.busy.store(nanos(FIRST_SLICE), Ordering::Relaxed);
+        assert!(matches!(slow.tick(), Ok(UpdateDeadline::Yield(1))));
+        slow
+    }
+
+    fn nanos(duration: Duration) -> u64 {
+        u64::try_from(duration.as_nanos()).unwrap()
+    }
+
     #[test]
-    fn a_guest_needs_a_permit_from_its_first_tick_on() {
+    fn a_guest_that_only_waited_is_not_slow() {
+        let lane = Lane::new(2);
+        let mut waiting = place(&lane, LONG);
+        // It began an hour ago and was put on a thread just now.
+        let inner = Arc::get_mut(&mut waiting.0).unwrap();
+        inner.began = Instant::now().checked_sub(LONG / 2).unwrap();
+        inner.entered = AtomicU64::new(u64::MAX);
+        assert!(matches!(waiting.tick(), Ok(UpdateDeadline::Continue(1))));
+        assert!(!waiting.is_slow());
+    }
+
+    #[test]
+    fn short_stays_add_up() {
+        let lane = Lane::new(2);
+        let calling = place(&lane, LONG);
+        while calling.0.busy.load(Ordering::Relaxed) < nanos(FIRST_SLICE) {
+            assert!(poll(pin!(calling.drive(async {}))).is_ready());
+        }
+        assert!(matches!(calling.tick(), Ok(UpdateDeadline::Yield(1))));
+    }
+
+    #[test]
+    fn a_guest_needs_a_permit_once_its_first_slice_is_used_up() {
         let lane = Lane::new(2);
         let taken = lane.0.clone().try_acquire_owned().unwrap();
-        let (quick, slow) = (place(&lane, LONG), place(&lane, LONG));
-        assert!(matches!(slow.tick(), Ok(UpdateDeadline::Yield(1))));
+        let (quick, slow) = (place(&lane, LONG), slow_place(&lane));
         assert!(poll(pin!(quick.drive(async {}))).is_ready());
         let mut waiting = pin!(slow.drive(async {}));
         assert!(poll(waiting.as_mut()).is_pending());
@@ -113,8 +202,7 @@ mod tests {
     #[test]
     fn a_guest_that_waits_for_the_host_holds_no_permit_and_needs_one_to_go_on() {
         let lane = Lane::new(2);
-        let slow = place(&lane, LONG);
-        slow.tick().unwrap();
+        let slow = slow_place(&lane);
         let (answer, host) = tokio::sync::oneshot::channel::<()>();
         let mut calling = pin!(slow.drive(async { host.await.unwrap() }));
         assert!(poll(calling.as_mut()).is_pending());

@@ -1,13 +1,19 @@
 //! Loads a component into a [`Program`], and runs it.
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime::Store;
 use wasmtime::component::Component;
 
+use super::cancel::Cancellation;
 use super::lane::Place;
 use super::ticker::Ticking;
 use super::{Engine, ending, metadata, outcome, until};
@@ -17,7 +23,7 @@ use crate::domain::{
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::bindings::{Check, CheckPre};
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
-use crate::journal::Journal;
+use crate::journal::{Journal, Observer};
 use crate::policy::Grants;
 
 /// Longest time for `describe`. It must not do anything, so this is generous.
@@ -99,6 +105,10 @@ pub struct Invocation {
     pub grants: Arc<Grants>,
     /// What the plugin's runs share.
     pub plugin: Arc<PluginContext>,
+    /// Whether somebody wants it to end.
+    pub cancellation: Cancellation,
+    /// Whoever hears what it does while it does it.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// A run that is over.
@@ -208,25 +218,28 @@ impl Engine {
         let nothing = Arc::new(Grants::new(plugin.name.clone(), Vec::new()));
         let slot = self.describers.clone().acquire_owned().await;
         let slot = slot.map_err(|_| LoadError::Describe("the engine is shutting down".to_owned()))?;
-        let instance = self.instance(plugin, nothing, &limits, Gate::Describing, slot);
-        let pre = program.pre.clone();
-        let described = self.on_guest_thread(describe(pre, instance)).await;
-        let described = described.unwrap_or_else(|panic| Err(panic.to_string())).map_err(LoadError::Describe)?;
+        let journal = journal(nothing, &plugin, &limits);
+        let instance = self.instance(plugin, journal, &limits, Gate::Describing, slot);
+        let (pre, place) = (program.pre.clone(), instance.place.clone());
+        let described = self.see_through(&place, describe(pre, instance)).await;
+        let described = described.unwrap_or_else(|defect| Err(defect.to_string())).map_err(LoadError::Describe)?;
         metadata::decode(described).map_err(LoadError::Description)
     }
 
     /// Run a program to its end. Never takes longer than the deadline in `invocation`, and ends with the caller: dropping
-    /// the future ends the guest and its host calls.
+    /// the future ends the guest and its host calls. So does the cancellation, which leaves what was done until then in the
+    /// record.
     pub async fn run(&self, program: &Program, invocation: Invocation) -> Finished {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let message = "every slot of the engine is taken".to_owned();
             return Finished::without_guest(ending::failed(FailureKind::Capacity, message));
         };
         let limits = invocation.limits;
-        let (plugin, grants) = (invocation.plugin.clone(), invocation.grants.clone());
-        let instance = self.instance(plugin, grants, &limits, Gate::Open, slot);
-        let pre = program.pre.clone();
-        match self.on_guest_thread(run(pre, instance, invocation)).await {
+        let plugin = invocation.plugin.clone();
+        let journal = journal(invocation.grants.clone(), &plugin, &limits).observed_by(invocation.observer.clone());
+        let instance = self.instance(plugin, journal, &limits, Gate::Open, slot);
+        let (pre, place) = (program.pre.clone(), instance.place.clone());
+        match self.see_through(&place, run(pre, instance, invocation)).await {
             Ok(finished) => finished,
             Err(error) => {
                 tracing::error!(%error, "a run ended in a defect of the agent");
@@ -239,14 +252,12 @@ impl Engine {
     fn instance(
         &self,
         plugin: Arc<PluginContext>,
-        grants: Arc<Grants>,
+        journal: Journal,
         limits: &Limits,
         gate: Gate,
         slot: OwnedSemaphorePermit,
     ) -> Instance {
-        let began = Instant::now();
-        let deadline = began + limits.deadline;
-        let journal = Journal::new(grants, plugin.clock.clone(), limits, deadline);
+        let (began, deadline) = (Instant::now(), journal.deadline());
         let mut store = Store::new(&self.wasmtime, RunState::new(plugin, journal, limits, gate));
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.outcome_bytes.saturating_mul(2).max(1 << 20));
@@ -257,15 +268,47 @@ impl Engine {
         Instance { store, place, began, deadline, _ticking: self.ticker.run(), _slot: slot }
     }
 
-    async fn on_guest_thread<T: Send + 'static>(
+    /// Drive the work of a guest to its end: here for as long as the guest is quick, because changing threads costs more
+    /// than most runs, and on the guests' threads once it is slow.
+    async fn see_through<T: Send + 'static>(
         &self,
+        place: &Place,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        match &self.guests {
-            Some(guests) => (&mut AbortOnDrop(guests.spawn(work)).0).await,
-            None => Ok(work.await),
-        }
+    ) -> Result<T, Defect> {
+        let mut work = AssertUnwindSafe(work).catch_unwind().boxed();
+        let ended = poll_fn(|cx| match work.poll_unpin(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if place.is_slow() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let result = match (ended.await, &self.guests) {
+            (Some(result), _) => result,
+            (None, Some(guests)) => (&mut AbortOnDrop(guests.spawn(work)).0).await.map_err(Defect::Aborted)?,
+            (None, None) => work.await,
+        };
+        result.map_err(|panic| Defect::panicked(&*panic))
     }
+}
+
+/// What is the agent's own fault, and ends one run.
+#[derive(Debug, thiserror::Error)]
+enum Defect {
+    #[error("it panicked: {0}")]
+    Panicked(String),
+    #[error("the threads of guests are gone")]
+    Aborted(#[source] tokio::task::JoinError),
+}
+
+impl Defect {
+    fn panicked(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        Self::Panicked(text.unwrap_or("without a message").to_owned())
+    }
+}
+
+/// The journal of a run that begins now.
+fn journal(grants: Arc<Grants>, plugin: &PluginContext, limits: &Limits) -> Journal {
+    Journal::new(grants, plugin.clock.clone(), limits, Instant::now() + limits.deadline)
 }
 
 /// Do work that takes long, or waits for a disk, on a thread of its own. What panics there is one plugin's misfortune.
@@ -296,13 +339,20 @@ async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invoca
         let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
     });
-    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running).await;
+    let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running);
+    let called = tokio::select! {
+        // A guest that ends in the same moment has ended by itself.
+        biased;
+        called = called => Ok(called),
+        by = invocation.cancellation.clone().requested() => Err(by),
+    };
     instance.store.data().finish_streams();
     let ending = match called {
-        Ok(Ok(Ok(outcome))) => outcome::concluded(outcome, &invocation.limits),
-        Ok(Ok(Err(failure))) => ending::given(failure),
-        Ok(Err(error)) => ending::found(&error, instance.store.data()),
-        Err(_) => ending::stopped(crate::journal::Stop::Deadline),
+        Ok(Ok(Ok(Ok(outcome)))) => outcome::concluded(outcome, &invocation.limits),
+        Ok(Ok(Ok(Err(failure)))) => ending::given(failure),
+        Ok(Ok(Err(error))) => ending::found(&error, instance.store.data()),
+        Ok(Err(_)) => ending::stopped(crate::journal::Stop::Deadline),
+        Err(by) => ending::cancelled(&by),
     };
     finish(instance, ending)
 }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// One slice of a guest. A shorter one costs more than it gives; with 10 ms deadlines are met 10 ms late.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// A thread of its own, so that busy workers cannot hold it up. It sleeps while nothing runs.
 pub(super) struct Ticker {

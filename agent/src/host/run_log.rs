@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::domain::{Label, Limits, LogLevel, LogLine, LogSource};
-use crate::journal::Stop;
+use crate::journal::{Observer, Stop};
 
 /// Lines, and likewise bytes, that may be dropped, as a multiple of those that are kept, before the run is ended. Enough
 /// for a chatty plugin, and reached by a loop within milliseconds.
@@ -33,6 +33,7 @@ struct Inner {
     last_words: VecDeque<String>,
     max_lines: u32,
     max_bytes: usize,
+    observer: Arc<dyn Observer>,
 }
 
 impl Inner {
@@ -50,8 +51,8 @@ impl Inner {
 }
 
 impl RunLog {
-    /// An empty log.
-    pub fn new(clock: Arc<dyn Clock>, limits: &Limits) -> Self {
+    /// An empty log, of whose lines `observer` hears.
+    pub fn new(clock: Arc<dyn Clock>, limits: &Limits, observer: Arc<dyn Observer>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             clock,
             lines: Vec::new(),
@@ -61,6 +62,7 @@ impl RunLog {
             last_words: VecDeque::new(),
             max_lines: limits.log_lines,
             max_bytes: limits.log_bytes,
+            observer,
         })))
     }
 
@@ -81,6 +83,7 @@ impl RunLog {
         }
         inner.bytes += bytes;
         let line = LogLine { time: inner.clock.now(), level, source, message: message.to_owned(), fields };
+        inner.observer.line(&line);
         inner.lines.push(line);
         Ok(())
     }
@@ -113,10 +116,11 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::domain::Timestamp;
+    use crate::journal::Unobserved;
 
     fn log(log_lines: u32, log_bytes: usize) -> RunLog {
         let limits = Limits { log_lines, log_bytes, ..Limits::DEFAULT };
-        RunLog::new(Arc::new(ManualClock::at(Timestamp::from_millis(5))), &limits)
+        RunLog::new(Arc::new(ManualClock::at(Timestamp::from_millis(5))), &limits, Arc::new(Unobserved))
     }
 
     #[test]

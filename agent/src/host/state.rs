@@ -66,7 +66,7 @@ impl RunState {
     /// The state of an instance. WASI is inert: clocks and random numbers, output to the log, and nothing else; no
     /// environment, arguments, input, directories or sockets.
     pub fn new(plugin: Arc<PluginContext>, journal: Journal, limits: &Limits, gate: Gate) -> Self {
-        let log = RunLog::new(plugin.clock.clone(), limits);
+        let log = RunLog::new(plugin.clock.clone(), limits, journal.observer().clone());
         let streams = [Capture::stdout(log.clone()), Capture::stderr(log.clone())];
         let [stdout, stderr] = streams.clone();
         let wasi = WasiCtxBuilder::new()

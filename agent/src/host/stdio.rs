@@ -37,10 +37,16 @@ impl Capture {
 
     fn push(&self, bytes: &[u8]) -> Result<(), Stop> {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || partial.len() >= MAX_LINE {
-                self.write_line(&std::mem::take(&mut *partial))?;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut rest = line;
+            while !rest.is_empty() {
+                let room = MAX_LINE.saturating_sub(partial.len());
+                let (piece, later) = rest.split_at(rest.len().min(room));
+                partial.extend_from_slice(piece);
+                if piece.ends_with(b"\n") || partial.len() >= MAX_LINE {
+                    self.write_line(&std::mem::take(&mut *partial))?;
+                }
+                rest = later;
             }
         }
         Ok(())
@@ -107,5 +113,35 @@ impl AsyncWrite for Capture {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::{Limits, Timestamp};
+    use crate::journal::Unobserved;
+
+    fn captured(writes: &[&[u8]]) -> Vec<String> {
+        let log =
+            RunLog::new(Arc::new(ManualClock::at(Timestamp::from_millis(5))), &Limits::DEFAULT, Arc::new(Unobserved));
+        let capture = Capture::stdout(log.clone());
+        writes.iter().for_each(|bytes| capture.push(bytes).unwrap());
+        capture.finish();
+        log.take().0.into_iter().map(|line| line.message).collect()
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces() {
+        assert_eq!(captured(&[b"one\ntw", b"o\r\n", b"three"]), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_kept_in_pieces_however_it_was_written() {
+        let long = [b'x'; 2 * MAX_LINE + 10];
+        let lengths = |writes: &[&[u8]]| captured(writes).iter().map(String::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&[&long]), [MAX_LINE, MAX_LINE, 10]);
+        assert_eq!(lengths(&[&long[..100], &long[100..]]), [MAX_LINE, MAX_LINE, 10]);
     }
 }

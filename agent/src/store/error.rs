@@ -91,6 +91,9 @@ pub enum StoreError {
         /// The revision that it has; 0 when it does not exist.
         found: u64,
     },
+    /// Something was done under this key already.
+    #[error("the idempotency key is taken")]
+    KeyTaken,
     /// The plugin keeps as many keys as it may.
     #[error("{0} keeps {STATE_KEYS} keys already, the most it may")]
     StateFull(PluginName),
@@ -123,6 +126,7 @@ impl StoreError {
             | Self::Invalid(_)
             | Self::InvalidPage(_)
             | Self::Conflict { .. }
+            | Self::KeyTaken
             | Self::StateFull(_)
             | Self::Closed
             | Self::Internal(_) => false,
@@ -143,6 +147,7 @@ impl StoreError {
             | Self::Invalid(_)
             | Self::InvalidPage(_)
             | Self::Conflict { .. }
+            | Self::KeyTaken
             | Self::StateFull(_)
             | Self::Closed => false,
         }

@@ -15,7 +15,7 @@ use crate::domain::{Arrival, Digest, PluginName, Timestamp};
 #[async_trait]
 pub trait PluginStore: Send + Sync + 'static {
     /// Everything that is kept of one plugin, without the components themselves.
-    async fn kept(&self, plugin: &PluginName) -> Result<Kept, StoreError>;
+    async fn kept_plugin(&self, plugin: &PluginName) -> Result<KeptPlugin, StoreError>;
 
     /// The bytes of a component; none when it is not kept. What is given has this digest.
     async fn component(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
@@ -77,7 +77,7 @@ pub struct Waiting {
 
 /// Everything that is kept of one plugin.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kept {
+pub struct KeptPlugin {
     /// The versions, the newest first.
     pub versions: Vec<KeptVersion>,
     /// The one that runs.
@@ -92,7 +92,7 @@ pub struct Kept {
     pub quarantine: Option<KeptQuarantine>,
 }
 
-impl Kept {
+impl KeptPlugin {
     /// The kept version of that name.
     pub fn version(&self, version: &semver::Version) -> Option<&KeptVersion> {
         self.versions.iter().find(|kept| kept.version == *version)
@@ -130,7 +130,7 @@ pub struct KeptQuarantine {
 
 #[async_trait]
 impl PluginStore for SqliteStore {
-    async fn kept(&self, plugin: &PluginName) -> Result<Kept, StoreError> {
+    async fn kept_plugin(&self, plugin: &PluginName) -> Result<KeptPlugin, StoreError> {
         let plugin = plugin.clone();
         self.readers.read(move |db| versions::kept(db, &plugin)).await
     }
@@ -222,8 +222,8 @@ pub struct KeepsNothing;
 
 #[async_trait]
 impl PluginStore for KeepsNothing {
-    async fn kept(&self, _: &PluginName) -> Result<Kept, StoreError> {
-        Ok(Kept::default())
+    async fn kept_plugin(&self, _: &PluginName) -> Result<KeptPlugin, StoreError> {
+        Ok(KeptPlugin::default())
     }
 
     async fn component(&self, _: Digest) -> Result<Option<Vec<u8>>, StoreError> {

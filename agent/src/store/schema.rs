@@ -13,8 +13,11 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x5041_5241;
 
 /// The steps, oldest first. A file of version n has seen the first n.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_runs_and_state.sql"), include_str!("migrations/0004_plugins.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_runs_and_state.sql"),
+    include_str!("migrations/0002_idempotency_keys.sql"),
+    include_str!("migrations/0004_plugins.sql"),
+];
 
 /// The version of the file; 0 for one without a table, such as a fresh one. Refuses what is not ours or too new.
 pub(super) fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,11 +14,14 @@ use super::retention::Rule;
 use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
-    Finish, Health, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store, StoreError, components,
-    file, retention, runs, state,
+    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
+    StoreError, components, file, once, retention, runs, state,
 };
 use crate::clock::Clock;
-use crate::domain::{PluginName, Run, RunId};
+use crate::domain::{Actor, PluginName, Run, RunId};
+
+/// How often at most a store in trouble is asked whether it takes writes again.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Sizes of the store's parts. The default suits an agent.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +50,8 @@ pub struct SqliteStore {
     /// Held while a component is written: see `plugins`.
     pub(super) keeping: tokio::sync::Mutex<()>,
     interrupted: usize,
+    /// When a write was last tried to see whether it works again, in milliseconds since 1970.
+    probed: AtomicU64,
 }
 
 impl SqliteStore {
@@ -65,7 +71,16 @@ impl SqliteStore {
         let identity = file::identity(&path).map_err(at)?;
         let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
         let readers = Readers::new(path.clone(), options.readers);
-        Ok(Self { path, identity, clock, writer, readers, keeping: tokio::sync::Mutex::default(), interrupted })
+        Ok(Self {
+            path,
+            identity,
+            clock,
+            writer,
+            readers,
+            keeping: tokio::sync::Mutex::default(),
+            interrupted,
+            probed: AtomicU64::new(0),
+        })
     }
 
     /// How many runs were marked as interrupted when the store was opened.
@@ -79,6 +94,16 @@ impl SqliteStore {
             match self.writer.write_patiently(move |db| retention::step(db, rule)).await? {
                 0 => return Ok(removed),
                 runs => removed += runs,
+            }
+        }
+    }
+
+    async fn forget_keys(&self) -> Result<u64, StoreError> {
+        let (mut forgotten, now) = (0, self.clock.now());
+        loop {
+            match self.writer.write_patiently(move |db| once::forget_some(db, now)).await? {
+                0 => return Ok(forgotten),
+                keys => forgotten += keys,
             }
         }
     }
@@ -107,21 +132,48 @@ impl SqliteStore {
             Ok(_) => return Some(format!("{} was replaced by another file: restart the agent", self.path.display())),
             Err(error) => return Some(format!("{} cannot be found: {error}", self.path.display())),
         }
-        if self.writer.condition().problem().is_some() {
+        if self.writer.condition().problem().is_some() && self.may_probe() {
             // Whether it works or not, the writer takes note of it.
             let _ = self.writer.write(state::probe).await;
         }
         self.writer.condition().problem()
+    }
+
+    /// True once in a while: however often somebody asks, a store in trouble is not kept busy with the answer.
+    pub(super) fn may_probe(&self) -> bool {
+        let now = self.clock.now().as_millis();
+        let period = u64::try_from(PROBE_PERIOD.as_millis()).unwrap_or(u64::MAX);
+        // A clock that was set back is no reason to stop asking.
+        let is_due = |last: u64| last.abs_diff(now) >= period;
+        self.probed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| is_due(last).then_some(now)).is_ok()
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn start_run(&self, run: Run) -> Result<(), StoreError> {
-        if run.finished.is_some() || run.ending.is_some() {
-            return Err(StoreError::Invalid(format!("run {} cannot begin: it has an end", run.id)));
-        }
+        refuse_end(&run)?;
         self.writer.write(move |db| runs::start(db, &run)).await
+    }
+
+    async fn start_run_once(&self, run: Run, key: OnceKey) -> Result<(), StoreError> {
+        refuse_end(&run)?;
+        let (result, clock) = (KeptResult::Run(run.id), Arc::clone(&self.clock));
+        let start = move |db: &Connection| {
+            once::record(db, &key, &result, clock.now())?;
+            runs::start(db, &run)
+        };
+        self.writer.write(start).await
+    }
+
+    async fn keep(&self, key: OnceKey, result: KeptResult) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.write(move |db| once::record(db, &key, &result, clock.now())).await
+    }
+
+    async fn kept(&self, actor: &Actor, key: &str) -> Result<Option<Kept>, StoreError> {
+        let (actor, key, now) = (actor.clone(), key.to_owned(), self.clock.now());
+        self.readers.read(move |db| once::get(db, &actor, &key, now)).await
     }
 
     async fn finish_run(&self, run: Run) -> Result<Finish, StoreError> {
@@ -176,7 +228,7 @@ impl Store for SqliteStore {
     async fn retain(&self, policy: RetentionPolicy) -> Result<Removed, StoreError> {
         let now = self.clock.now();
         let state_entries = self.writer.write_patiently(move |db| state::forget_all_expired(db, now)).await?;
-        let mut removed = Removed { state_entries, ..Removed::default() };
+        let mut removed = Removed { state_entries, keys: self.forget_keys().await?, ..Removed::default() };
         if let Some(age) = policy.max_age {
             removed.runs += self.remove_all(Rule::StartedBefore(now.before(age))).await?;
         }
@@ -214,6 +266,13 @@ impl SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.writer.write(move |db| put.record(db, clock.now())).await
     }
+}
+
+fn refuse_end(run: &Run) -> Result<(), StoreError> {
+    if run.finished.is_some() || run.ending.is_some() {
+        return Err(StoreError::Invalid(format!("run {} cannot begin: it has an end", run.id)));
+    }
+    Ok(())
 }
 
 fn verify(db: &Connection) -> Result<Vec<String>, StoreError> {

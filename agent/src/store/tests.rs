@@ -3,6 +3,7 @@
 mod crash;
 mod files;
 mod hostile;
+mod once;
 mod plugins;
 mod retention;
 mod runs;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{Columns, collect, integer, millis};
 use super::profile::Profile;
-use super::{KeepBounds, Kept, KeptQuarantine, KeptVersion, StoreError, Waiting, components};
+use super::{KeepBounds, KeptPlugin, KeptQuarantine, KeptVersion, StoreError, Waiting, components};
 use crate::domain::{Actor, Arrival, Digest, Origin, PluginName};
 
 const KEEP: &str = "INSERT OR REPLACE INTO plugin_versions \
@@ -69,7 +69,7 @@ impl Row {
 }
 
 /// Everything about one plugin.
-pub(super) fn kept(db: &Connection, plugin: &PluginName) -> Result<Kept, StoreError> {
+pub(super) fn kept(db: &Connection, plugin: &PluginName) -> Result<KeptPlugin, StoreError> {
     let name = plugin.as_str();
     let sql = "SELECT * FROM plugin_versions WHERE plugin = ?1 ORDER BY added DESC, version DESC";
     let versions = collect(db.prepare_cached(sql)?.query([name])?, "plugin_versions", |row| {
@@ -86,7 +86,14 @@ pub(super) fn kept(db: &Connection, plugin: &PluginName) -> Result<Kept, StoreEr
             Ok((version(row, "active")?, version(row, "previous")?, delivered.map(Digest::from_bytes)))
         })?;
     let (active, previous, delivered) = standing.pop().unwrap_or_default();
-    Ok(Kept { versions, active, previous, waiting: waiting.pop(), delivered, quarantine: quarantine(db, plugin)? })
+    Ok(KeptPlugin {
+        versions,
+        active,
+        previous,
+        waiting: waiting.pop(),
+        delivered,
+        quarantine: quarantine(db, plugin)?,
+    })
 }
 
 fn version(row: &Columns<'_>, column: &str) -> Result<Option<semver::Version>, StoreError> {

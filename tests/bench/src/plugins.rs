@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use paramedic::catalog::{Catalog, Entry, Plugin, Source, State, Surroundings, Trust};
 use paramedic::clock::{Clock, SystemClock};
 use paramedic::domain::{Ending, Grant, Limits, Mode, RunId, Trigger};
-use paramedic::engine::{Allocation, Engine, Finished, Invocation, Settings};
+use paramedic::engine::{Allocation, Cancellation, Engine, Finished, Invocation, Settings, Unobserved};
 use paramedic::host::{NoMemory, Targets};
 use paramedic::policy::Grants;
 use tokio::runtime::Handle;
@@ -87,6 +87,8 @@ impl Subject {
             limits: self.plugin.limits,
             grants: self.plugin.grants.clone(),
             plugin: self.plugin.context.clone(),
+            cancellation: Cancellation::never(),
+            observer: Arc::new(Unobserved),
         };
         self.engine.run(&self.plugin.program, invocation).await
     }

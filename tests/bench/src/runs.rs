@@ -126,8 +126,7 @@ impl Alone {
         let (floor, value) = (bare.median(), pooled.median());
         report.note(
             format!(
-                "1: one run at a time takes {value:.1} us over {floor:.1} us bare, because it changes threads twice; \
-                 on demand {:.1} us",
+                "1: one run at a time takes {value:.1} us over {floor:.1} us bare; on demand {:.1} us",
                 on_demand.median()
             ),
             raw,

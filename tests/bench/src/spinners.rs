@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
@@ -101,11 +101,10 @@ impl Spinning {
     }
 }
 
+/// By how many milliseconds one was stopped after its deadline.
 async fn spin_once(spinner: &Subject) -> anyhow::Result<f64> {
-    let began = Instant::now();
-    let ending = spinner.run().await.ending;
-    let took = began.elapsed();
-    let stopped = matches!(&ending, Ending::Failed(failure) if failure.kind == FailureKind::Deadline);
-    ensure!(stopped, "a spinner ended otherwise than by its deadline: {ending:?}");
-    Ok(millis(took) - millis(spinner.deadline()))
+    let finished = spinner.run().await;
+    let stopped = matches!(&finished.ending, Ending::Failed(failure) if failure.kind == FailureKind::Deadline);
+    ensure!(stopped, "a spinner ended otherwise than by its deadline: {:?}", finished.ending);
+    Ok(millis(finished.usage.duration) - millis(spinner.deadline()))
 }

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use paramedic::catalog::Entry;
-use paramedic::domain::Digest;
 use paramedic::engine::{Allocation, Settings};
 use paramedic::host::Targets;
-use paramedic_tests::{agent, http, ports, wait};
+use paramedic_tests::{access, agent, http, ports, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -45,6 +44,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let home = bench.scratch.path().join("agent");
     fs::create_dir(&home)?;
     let address = format!("127.0.0.1:{}", ports::free()?).parse()?;
+    fs::write(home.join("token-key"), access::key())?;
     fs::write(home.join("paramedic.yaml"), configuration(address, &files))?;
     drop(Program::start(&home, address)?);
     start(&home, address, report)?;
@@ -93,10 +93,8 @@ fn load_once(bench: &Bench, files: &[(String, PathBuf)], settings: &Settings) ->
 }
 
 fn configuration(address: SocketAddr, files: &[(String, PathBuf)]) -> String {
-    let token = Digest::of(TOKEN.as_bytes()).hex();
-    let head = format!(
-        "server: {{ listen: {address} }}\nauth: {{ tokens: [ {{ name: bench, sha256: {token} }} ] }}\nplugins:\n"
-    );
+    let auth = access::section("token-key", &[("bench", "responder", TOKEN)]);
+    let head = format!("server: {{ listen: {address} }}\nauth: {auth}\nplugins:\n");
     let plugin = |(name, file): &(String, PathBuf)| format!("  {name}: {{ source: {{ file: {} }} }}\n", file.display());
     files.iter().map(plugin).fold(head, |text, line| text + &line)
 }

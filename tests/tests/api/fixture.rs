@@ -1,4 +1,4 @@
-//! One agent for all these tests: two who may ask, a Redis, a web shop that is down, and plugins of which one lacks
+//! One agent for all these tests: three who may ask, a Redis, a web shop that is down, and plugins of which one lacks
 //! its grants.
 
 use std::sync::OnceLock;
@@ -8,14 +8,16 @@ use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::Api;
 use paramedic_tests::http::Endpoint;
 use paramedic_tests::redis::Redis;
-use paramedic_tests::{components, wait};
+use paramedic_tests::{access, components, wait};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-/// The token of alice.
+/// The token of alice, who may do everything.
 pub const TOKEN: &str = "4b2f0a6e8d1c4f7e9a3b5c6d7e8f9012";
 
-/// The token of bob.
+/// The token of vera, who may only look.
+pub const VIEWER_TOKEN: &str = "7a1c3e5f9b2d4068acde0123456789ab";
+
+/// The token of bob, who may run plugins.
 pub const OTHER_TOKEN: &str = "0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f";
 
 /// The agent of this test binary.
@@ -40,10 +42,7 @@ pub fn start(server: &str) -> anyhow::Result<Agent> {
     let configuration = format!(
         r#"
 server: {{ listen: "{address}", {server} }}
-auth:
-  tokens:
-    - {{ name: alice, sha256: "{alice}" }}
-    - {{ name: bob, sha256: "{bob}" }}
+auth: {auth}
 targets:
   redis: {{ cache: {{ url: {{ file: redis }} }} }}
   postgres: {{ main: {{ url: {{ file: postgres }} }} }}
@@ -63,8 +62,10 @@ plugins:
   trouble:
     source: {{ file: "{trouble}" }}
 "#,
-        alice = sha256(TOKEN),
-        bob = sha256(OTHER_TOKEN),
+        auth = access::auth(
+            &home,
+            &[("alice", "admin", TOKEN), ("bob", "responder", OTHER_TOKEN), ("vera", "viewer", VIEWER_TOKEN)]
+        )?,
         shop = shop()?.url(),
         redis_ping = file(components::plugin("redis-ping"))?,
         http_health = file(components::plugin("http-health"))?,
@@ -79,10 +80,6 @@ fn shop() -> anyhow::Result<&'static Endpoint> {
     static SHOP: OnceLock<Result<Endpoint, String>> = OnceLock::new();
     let start = || Endpoint::start("503 Service Unavailable", "no database\n").map_err(|error| format!("{error:#}"));
     SHOP.get_or_init(start).as_ref().map_err(|error| anyhow!("the web shop did not start: {error}"))
-}
-
-fn sha256(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The run at `location` once it has ended.

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::{Answer, Api};
-use paramedic_tests::{components, secret};
+use paramedic_tests::{access, components, secret};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// A running agent with its only token.
 pub struct Paramedic {
@@ -23,11 +22,11 @@ impl Paramedic {
         let configuration = format!(
             r#"{{
                 server: {{ listen: "{address}" }},
-                auth: {{ tokens: [ {{ name: alice, sha256: "{digest}" }} ] }},
+                auth: {auth},
                 targets: {targets},
                 plugins: {plugins}
             }}"#,
-            digest = sha256(&token),
+            auth = access::auth(&home, &[("alice", "responder", &token)]).unwrap(),
         );
         let agent = Agent::start_with(home, &configuration, &address, &["--log", log]).unwrap();
         Paramedic { api: agent.api(Some(&token)), agent, token }
@@ -44,10 +43,6 @@ impl Paramedic {
     pub fn ask(&self, plugin: &str, params: &Value) -> Answer {
         self.api.run(&json!({ "plugin": plugin, "params": params }), &[]).unwrap()
     }
-}
-
-fn sha256(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A plugin with its grants, as the section `plugins` has it.

@@ -13,11 +13,29 @@ pub const CALLERS: usize = 10;
 /// Runs that do not end by themselves, which all are under way when the kill comes.
 pub const ENDLESS_RUNS: usize = 50;
 
+/// A request for a run, so that it can be sent again.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its idempotency key.
+    pub key: String,
+    /// Its body.
+    pub body: Value,
+    /// Whether the run does not end by itself.
+    pub endless: bool,
+}
+
 /// What a caller does, and what it was told.
 #[derive(Debug)]
 pub enum Told {
     /// A run is about to be asked for.
-    Asking,
+    Asking(Asked),
+    /// The run of a request has this id.
+    Named {
+        /// Key of the request.
+        key: String,
+        /// Id of the run.
+        id: String,
+    },
     /// A run was acknowledged. The whole answer arrived.
     Started {
         /// Its id.
@@ -73,20 +91,28 @@ impl Caller {
         }
     }
 
+    /// Says what is about to be asked for, and gives the header that makes it one thing.
+    fn announce(&mut self, body: &Value, endless: bool) -> (String, String) {
+        let key = format!("{:032x}", self.rng.random::<u128>());
+        self.tell(Told::Asking(Asked { key: key.clone(), body: body.clone(), endless }));
+        (format!("idempotency-key: {key}"), key)
+    }
+
     /// Asks for a run and does not wait for it.
-    fn begin(&self, body: &Value, endless: bool) -> anyhow::Result<String> {
-        self.tell(Told::Asking);
-        let answer = whole(self.api.run(body, &["prefer: respond-async"])?)?;
+    fn begin(&mut self, body: &Value, endless: bool) -> anyhow::Result<String> {
+        let (header, key) = self.announce(body, endless);
+        let answer = whole(self.api.run(body, &["prefer: respond-async", &header])?)?;
         assert_eq!(answer.status, 202, "{}", answer.body);
         let run = answer.json()?;
         let id = run["id"].as_str().unwrap_or_else(|| panic!("no id in {run}")).to_owned();
         assert_eq!(answer.field("location"), format!("/v1/runs/{id}"));
+        self.tell(Told::Named { key, id: id.clone() });
         self.tell(Told::Started { id: id.clone(), endless });
         Ok(id)
     }
 
     /// Asks for a run, and asks for its end until there is one.
-    fn follow(&self, body: &Value) -> anyhow::Result<()> {
+    fn follow(&mut self, body: &Value) -> anyhow::Result<()> {
         let id = self.begin(body, false)?;
         loop {
             let answer = whole(self.api.get(&format!("/v1/runs/{id}"), &[])?)?;
@@ -100,11 +126,14 @@ impl Caller {
     }
 
     /// Asks for a run and waits for its end.
-    fn wait(&self, body: &Value) -> anyhow::Result<()> {
-        self.tell(Told::Asking);
-        let answer = whole(self.api.run(body, &[])?)?;
+    fn wait(&mut self, body: &Value) -> anyhow::Result<()> {
+        let (header, key) = self.announce(body, false);
+        let answer = whole(self.api.run(body, &[&header])?)?;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        self.tell(Told::Ended(Box::new(answer.json()?)));
+        let run = answer.json()?;
+        let id = run["id"].as_str().unwrap_or_else(|| panic!("no id in {run}")).to_owned();
+        self.tell(Told::Named { key, id });
+        self.tell(Told::Ended(Box::new(run)));
         Ok(())
     }
 

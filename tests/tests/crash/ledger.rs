@@ -8,15 +8,17 @@ use anyhow::{Context, bail};
 use paramedic_tests::wait;
 use serde_json::Value;
 
-use crate::callers::{ENDLESS_RUNS, Told};
+use crate::callers::{Asked, ENDLESS_RUNS, Told};
 
 /// What is known of the runs of one round.
 #[derive(Default)]
 pub struct Ledger {
     /// The acknowledged runs by their ids.
     pub runs: BTreeMap<String, Known>,
-    /// How many were asked for, whether or not an answer came.
-    pub requests: usize,
+    /// Everything that was asked for, whether or not an answer came.
+    pub asked: Vec<Asked>,
+    /// The runs of the requests that were answered, by their keys.
+    pub named: BTreeMap<String, String>,
     endless: usize,
     answers: usize,
 }
@@ -75,7 +77,8 @@ impl Ledger {
 
     fn write_down(&mut self, told: Told) -> anyhow::Result<()> {
         match told {
-            Told::Asking => self.requests += 1,
+            Told::Asking(asked) => self.asked.push(asked),
+            Told::Named { key, id } => drop(self.named.insert(key, id)),
             Told::Started { id, endless } => {
                 self.answers += 1;
                 self.endless += usize::from(endless);
@@ -99,7 +102,7 @@ impl Ledger {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (requests, runs, ends) = (self.requests, self.runs.len(), self.ends());
+        let (requests, runs, ends) = (self.asked.len(), self.runs.len(), self.ends());
         write!(f, "{requests} requests, {runs} runs acknowledged, {ends} ends read")
     }
 }

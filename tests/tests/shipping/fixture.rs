@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use paramedic_tests::access;
 use paramedic_tests::agent::{self, Home};
 use paramedic_tests::api::{Answer, Api};
 use paramedic_tests::components;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const TOKEN: &str = "5e0b9f2c4d7a4e8f8b1a6c3d9e2f7a40";
@@ -49,12 +49,12 @@ impl Harbour {
         home.write("postgres", "postgres://nobody:nothing@127.0.0.1:1/nowhere").unwrap();
         home.write("redis", "redis://127.0.0.1:1").unwrap();
         let address = agent::free_address().unwrap();
-        let sha256: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+        let auth = access::auth(&home, &[("alice", "admin", TOKEN)]).unwrap();
         let harbour = self.0.path().display();
         let configuration = format!(
             r#"
 server: {{ listen: "{address}" }}
-auth: {{ tokens: [ {{ name: alice, sha256: "{sha256}" }} ] }}
+auth: {auth}
 store: {{ path: "{harbour}/paramedic.db" }}
 engine: {{ cache: "{harbour}/cache" }}
 targets:

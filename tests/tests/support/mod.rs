@@ -10,7 +10,9 @@ use paramedic::clock::ManualClock;
 use paramedic::domain::{
     Ending, Failure, Grant, Label, Limits, Mode, Operation, Outcome, PluginName, RunId, System, Target, Timestamp,
 };
-use paramedic::engine::{Allocation, Engine, Finished, Invocation, LoadError, Program, Settings};
+use paramedic::engine::{
+    Allocation, Cancellation, Engine, Finished, Invocation, LoadError, Program, Settings, Unobserved,
+};
 use paramedic::host::{Entry, Memory, MemoryError, PluginContext, Targets};
 use paramedic::policy::Grants;
 use paramedic_tests::{components, wait};
@@ -90,6 +92,8 @@ impl Stage {
             limits,
             grants: loaded.grants.clone(),
             plugin: loaded.context.clone(),
+            cancellation: Cancellation::never(),
+            observer: Arc::new(Unobserved),
         };
         self.engine.run(&loaded.program, invocation).await
     }

@@ -209,12 +209,25 @@ fn log(page: &mut Page, lines: &[LogLine], most: usize) {
         if skipped == 0 { "Log".to_owned() } else { format!("Log, the last {most} of {} lines", lines.len()) };
     page.section(&heading);
     for line in lines.iter().skip(skipped) {
-        let level = page.tone(Tone::of(line.level.as_str()), format!("{:5}", one_line(line.level.as_str())));
-        let (time, source) = (time_of_day(&line.time), one_line(line.source.as_str()));
-        let mut text = clean(line.message.trim_end()).replace('\n', "\n      ");
-        text.extend(line.fields.iter().map(|f| format!(" {}={}", one_line(&f.name), one_line(&f.value))));
-        page.line(format!("  {} {level} {source}: {text}", one_line(time)));
+        let text = logged(page, line);
+        page.line(format!("  {text}"));
     }
+}
+
+/// One line of a log by itself, as it stands in a card.
+pub fn log_line(line: &LogLine, paint: Paint) -> String {
+    let mut page = Page::new(paint);
+    let text = logged(&page, line);
+    page.line(text);
+    page.into_text()
+}
+
+fn logged(page: &Page, line: &LogLine) -> String {
+    let level = page.tone(Tone::of(line.level.as_str()), format!("{:5}", one_line(line.level.as_str())));
+    let (time, source) = (one_line(time_of_day(&line.time)), one_line(line.source.as_str()));
+    let mut text = clean(line.message.trim_end()).replace('\n', "\n      ");
+    text.extend(line.fields.iter().map(|f| format!(" {}={}", one_line(&f.name), one_line(&f.value))));
+    format!("{time} {level} {source}: {text}")
 }
 
 /// `03:14:15.926` of an RFC 3339 time; the whole where it is none.

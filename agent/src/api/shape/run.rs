@@ -188,6 +188,33 @@ pub struct RunSummary {
     pub usage: Usage,
 }
 
+impl RunSummary {
+    /// A run that is at hand in full, in brief.
+    pub fn of(run: &domain::Run) -> Self {
+        let (summary, failure) = match &run.ending {
+            None => (None, None),
+            Some(domain::Ending::Concluded(outcome)) => (Some(outcome.summary.clone()), None),
+            Some(domain::Ending::Failed(failure)) => (None, Some(failure.clone())),
+        };
+        store::RunSummary {
+            id: run.id,
+            plugin: run.plugin.clone(),
+            version: run.version.clone(),
+            digest: run.digest,
+            mode: run.mode,
+            trigger: run.trigger,
+            actor: run.actor.clone(),
+            started: run.started,
+            finished: run.finished,
+            state: store::RunState::of(run.ending.as_ref()),
+            summary,
+            failure,
+            usage: run.usage,
+        }
+        .into()
+    }
+}
+
 impl From<store::RunSummary> for RunSummary {
     fn from(run: store::RunSummary) -> Self {
         Self {

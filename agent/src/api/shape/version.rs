@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{Became, Origin, Step, VersionState};
 use crate::catalog::{self, Candidate, Change, Side, Standing};
 use crate::domain::{Arrival, PluginName};
-use crate::store::{Kept, KeptVersion, Waiting};
+use crate::store::{KeptPlugin, KeptVersion, Waiting};
 
 /// The versions of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -62,8 +62,8 @@ pub struct Version {
 
 impl VersionList {
     /// What is kept of `plugin`.
-    pub fn of(plugin: &PluginName, kept: Kept, standing: Standing) -> Self {
-        let Kept { versions, active, previous, waiting, .. } = kept;
+    pub fn of(plugin: &PluginName, kept: KeptPlugin, standing: Standing) -> Self {
+        let KeptPlugin { versions, active, previous, waiting, .. } = kept;
         let state = |version: &semver::Version| match version {
             version if Some(version) == active.as_ref() => "active",
             version if Some(version) == previous.as_ref() => "previous",

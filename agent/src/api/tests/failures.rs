@@ -1,12 +1,15 @@
 //! What callers are told when a request cannot be done.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 
-use super::fixture::{Api, TOKEN, authorized, send};
-use crate::api::{Token, guarded};
-use crate::domain::Digest;
+use super::fixture::{Api, NOW, access, authorized, send};
+use crate::api::auth::Tokens;
+use crate::api::guarded;
+use crate::clock::ManualClock;
 
 #[tokio::test]
 async fn an_unknown_plugin_is_answered_with_those_that_may_be_meant() {
@@ -85,11 +88,12 @@ async fn a_store_that_fails_is_told_without_its_insides() {
 
 #[tokio::test]
 async fn a_panic_fails_the_request_and_nothing_else() {
-    let token = Token { name: "alice".to_owned(), digest: Digest::of(TOKEN.as_bytes()) };
+    let clock = Arc::new(ManualClock::at(NOW));
+    let tokens = Tokens::new(access(), clock, Arc::default());
     let routes = Router::new()
         .route("/panic", get(async || -> &'static str { panic!("a defect with a secret in it") }))
         .route("/fine", get(async || "fine"));
-    let router = guarded(routes, vec![token]);
+    let router = guarded(routes, tokens);
     let ask = async |path| send(&router, authorized("GET", path).body(Body::empty()).unwrap()).await;
     let answer = ask("/panic").await;
     answer.problem(500, "internal");

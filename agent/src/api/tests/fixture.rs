@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::api::{Parts, Token, Uploads, router};
+use crate::api::{Access, Parts, Token, Uploads, router};
 use crate::catalog::{Catalog, Entry, Intake, Source, Surroundings, Trust};
 use crate::clock::ManualClock;
 use crate::domain::{
     Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel, LogLine, Mode,
-    Outcome, Run, RunId, Status, Timestamp, Trigger, Usage,
+    Outcome, Rate, Role, Run, RunId, Secret, Status, Timestamp, TokenKey, Trigger, Usage,
 };
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::{NoMemory, Targets};
@@ -27,7 +27,10 @@ use crate::runner::Runner;
 use crate::store::{SqliteStore, Store, StoreOptions};
 use crate::telemetry::Metrics;
 
+/// Tokens of alice, who may do everything, of bob, who may run plugins, and of vera, who may look.
 pub(super) const TOKEN: &str = "a-token-of-alice";
+pub(super) const RESPONDER: &str = "a-token-of-bob";
+pub(super) const VIEWER: &str = "a-token-of-vera";
 pub(super) const MAX_BODY: usize = 4096;
 pub(super) const MAX_COMPONENT: u64 = 1 << 20;
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
@@ -37,8 +40,12 @@ pub(super) struct Api {
     pub(super) router: Router,
     pub(super) store: Arc<dyn Store>,
     pub(super) runner: Arc<Runner>,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) loaded: watch::Sender<bool>,
-    _directory: TempDir,
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+    told: watch::Receiver<bool>,
+    directory: TempDir,
 }
 
 /// An answer, read to its end.
@@ -74,6 +81,11 @@ impl Api {
     /// With the plugin `pg-ready`, which cannot run because its file is missing, and `pushed`, of which nothing was
     /// delivered yet.
     pub(super) async fn start() -> Self {
+        Self::start_with(access()).await
+    }
+
+    /// The same for other owners of tokens.
+    pub(super) async fn start_with(access: Access) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
         let path = directory.path().join("db");
@@ -94,19 +106,24 @@ impl Api {
         let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2));
         catalog.load_all().await;
         let (loaded, told) = watch::channel(true);
-        let token = Token { name: "alice".to_owned(), digest: Digest::of(TOKEN.as_bytes()) };
-        let parts = Parts {
-            runner: runner.clone(),
-            catalog,
-            store: store.clone(),
-            metrics,
-            clock,
-            loaded: told,
-            tokens: vec![token],
+        let mut api = Self { router: Router::new(), store, runner, clock, catalog, metrics, loaded, told, directory };
+        api.router = router(Parts { access, ..api.parts() });
+        api
+    }
+
+    /// What it stands on, without anybody who may ask.
+    pub(super) fn parts(&self) -> Parts {
+        Parts {
+            runner: self.runner.clone(),
+            catalog: self.catalog.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            loaded: self.told.clone(),
+            access: Access::default(),
             max_body_bytes: MAX_BODY,
-            uploads: Uploads::new(directory.path().to_owned(), MAX_COMPONENT),
-        };
-        Self { router: router(parts), store, runner, loaded, _directory: directory }
+            uploads: Uploads::new(self.directory.path().to_owned(), MAX_COMPONENT),
+        }
     }
 
     /// Ask as it is.
@@ -148,9 +165,28 @@ pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, text }
 }
 
-/// The beginning of a request with a token.
+/// The beginning of a request with the token of alice.
 pub(super) fn authorized(method: &str, path: &str) -> http::request::Builder {
-    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"))
+    with_token(method, path, TOKEN)
+}
+
+/// The beginning of a request with a token.
+pub(super) fn with_token(method: &str, path: &str, token: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"))
+}
+
+/// One owner of a token for each role.
+pub(super) fn access() -> Access {
+    let key = TokenKey::new(Secret::new("0123456789abcdef0123456789abcdef")).unwrap();
+    let token = |(name, role, token): (&str, Role, &str)| Token {
+        name: name.to_owned(),
+        role,
+        expires: None,
+        digest: key.digest(token.as_bytes()),
+        rate: Rate::DEFAULT,
+    };
+    let owners = [("alice", Role::Admin, TOKEN), ("bob", Role::Responder, RESPONDER), ("vera", Role::Viewer, VIEWER)];
+    Access { tokens: owners.map(token).to_vec(), key: Some(key) }
 }
 
 pub(super) fn entry(name: &str) -> Entry {

@@ -1,6 +1,8 @@
 //! Runs as they are shown and listed.
 
-use super::fixture::{Api, concluded, failed, running};
+use axum::body::Body;
+
+use super::fixture::{Api, authorized, concluded, failed, running};
 use crate::domain::{FailureKind, Status};
 
 #[tokio::test]
@@ -109,5 +111,29 @@ async fn filters_reach_the_store() {
     ] {
         let page = api.get(&format!("/v1/runs{query}")).await.json();
         assert_eq!(page["runs"].as_array().unwrap().len(), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_has_ended_cannot_be_cancelled_and_one_that_there_is_not_neither() {
+    let api = Api::start().await;
+    let cancel = async |id: &str| {
+        let request = authorized("DELETE", &format!("/v1/runs/{id}")).body(Body::empty()).unwrap();
+        api.send(request).await
+    };
+    let (ended, late, lost) = (concluded(60, Status::Critical), failed(60, FailureKind::Deadline), running(1));
+    for run in [&ended, &late, &lost] {
+        api.keep(run).await;
+    }
+    for (run, state) in [(&ended, "critical"), (&late, "failed")] {
+        let problem = cancel(&run.id.to_string()).await.problem(409, "run-ended");
+        let expected = format!("the run `{}` has ended ({state}), so there is nothing to cancel", run.id);
+        assert_eq!((problem["detail"].as_str(), &problem["run"]), (Some(&*expected), &run.id.to_string().into()));
+        assert_eq!(api.store.run(run.id).await.unwrap().as_ref(), Some(run));
+    }
+    // As after a failure of the disk: it is over, and the store does not know.
+    cancel(&lost.id.to_string()).await.problem(503, "end-unknown");
+    for id in ["019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b", "latest"] {
+        assert_eq!(cancel(id).await.problem(404, "unknown-run")["run"], id);
     }
 }

@@ -166,7 +166,15 @@ fn failed(kind: FailureKind, calls: u64) -> Conduct {
 #[test]
 fn a_plugin_is_to_blame_for_what_its_guest_does_and_not_for_its_targets() {
     use FailureKind as Kind;
-    let neutral = [Kind::BadParams, Kind::HostCall, Kind::Plugin, Kind::Capacity, Kind::Interrupted, Kind::Internal];
+    let neutral = [
+        Kind::BadParams,
+        Kind::HostCall,
+        Kind::Plugin,
+        Kind::Capacity,
+        Kind::Cancelled,
+        Kind::Interrupted,
+        Kind::Internal,
+    ];
     for kind in Kind::ALL {
         let expected = match neutral.contains(&kind) {
             true => Conduct::Neutral,

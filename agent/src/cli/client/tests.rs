@@ -19,7 +19,7 @@ async fn agent(status: u16, kind: &'static str, body: &'static str) -> (String, 
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(crate::api::serve(listener, router, never()));
+    tokio::spawn(crate::api::serve(listener, None, router, never()));
     (format!("http://{address}"), told)
 }
 
@@ -33,7 +33,7 @@ fn never() -> watch::Receiver<bool> {
 fn client(server: &str) -> (Client, tempfile::NamedTempFile) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "s3cret\n").unwrap();
-    let connection = Connection { server: server.to_owned(), token_file: Some(file.path().to_owned()) };
+    let connection = Connection { server: server.to_owned(), token_file: Some(file.path().to_owned()), ca: None };
     (Client::new(&connection).unwrap(), file)
 }
 
@@ -46,7 +46,7 @@ async fn a_question_carries_the_token_and_its_parameters() {
     let expected = ["GET", "/behind/a/proxy/v1/plugins/a%2Fb%20c?since=a%2Bb%26c", "Bearer s3cret", ""];
     assert_eq!(*asked.borrow(), expected);
     let request = RunRequest { plugin: "x".to_owned(), params: serde_json::Map::new() };
-    let _: PluginList = client.post(&["v1", "runs"], Some("respond-async"), &request).await.unwrap();
+    let _: PluginList = client.post(&["v1", "runs"], &[("Prefer", Some("respond-async"))], &request).await.unwrap();
     assert_eq!(*asked.borrow(), ["POST", "/behind/a/proxy/v1/runs", "Bearer s3cret", "respond-async"]);
 }
 
@@ -95,7 +95,8 @@ async fn something_else_at_the_address_is_recognised() {
 fn a_connection_without_a_token_or_an_address_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let refused = |server: &str, token_file: Option<&std::path::Path>| {
-        let connection = Connection { server: server.to_owned(), token_file: token_file.map(ToOwned::to_owned) };
+        let connection =
+            Connection { server: server.to_owned(), token_file: token_file.map(ToOwned::to_owned), ca: None };
         Client::new(&connection).err().unwrap().to_string()
     };
     let agent = "http://127.0.0.1:7117";

@@ -31,9 +31,15 @@ fn each_bad_file_earns_its_message() {
             "another machine can reach it",
             "server: { listen: 0.0.0.0:7117 }",
             &[
-                "1:19: server.listen: `0.0.0.0:7117` can be reached from other machines and there is no TLS; listen on a \
-               loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in `server`",
+                "1:19: server.listen: `0.0.0.0:7117` can be reached from other machines and there is no TLS; give `tls` a \
+               certificate and its key, listen on a loopback address such as 127.0.0.1:7117, or say `allow_remote: true` in \
+               `server`",
             ],
+        ),
+        (
+            "half of what TLS needs, and a path where a pointer belongs",
+            "server: { listen: 0.0.0.0:7117, tls: { certificate: tls.crt } }",
+            &["1:38: server.tls: `key` is missing", "1:53: server.tls.certificate: expected a mapping, found text"],
         ),
         (
             "a host name",
@@ -66,17 +72,54 @@ fn each_bad_file_earns_its_message() {
         ),
         (
             "a token instead of its digest",
-            "auth: { tokens: [ { name: al ice, sha256: hunter2 } ] }",
+            "auth: { key: { env: TOKEN_KEY }, tokens: [ { name: al ice, role: viewer, hmac: hunter2 } ] }",
             &[
-                "1:27: auth.tokens[0].name: `al ice` is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`",
-                "1:43: auth.tokens[0].sha256: expected the SHA-256 of the token as 64 hexadecimal digits; \
-                 `printf %s \"$TOKEN\" | sha256sum` prints it",
+                "1:52: auth.tokens[0].name: `al ice` is no name for a token: use 1 to 64 letters, digits, `.`, `_`, `@` and `-`",
+                "1:80: auth.tokens[0].hmac: expected the digest of the token as 64 hexadecimal digits; \
+                 `paramedic token digest` prints it, and `paramedic token new` makes a token with its entry",
             ],
         ),
         (
             "the digest of nothing",
-            "auth: { tokens: [ { name: a, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 } ] }",
-            &["1:38: auth.tokens[0].sha256: this is the SHA-256 of an empty token"],
+            "auth: { key: { env: TOKEN_KEY }, tokens: [ { name: a, role: viewer, hmac: @EMPTY@ } ] }",
+            &["1:75: auth.tokens[0].hmac: this is the digest of an empty token"],
+        ),
+        (
+            "tokens without what they need",
+            "auth: { tokens: [ { name: a, sha256: hunter2 } ] }",
+            &[
+                "1:7: auth: `key` is missing: tokens are known by digests that are made with it; put the output of \
+                 `openssl rand -hex 32` into a file and say `key: { file: PATH }`",
+                "1:19: auth.tokens[0]: `role` is missing",
+                "1:19: auth.tokens[0]: `hmac` is missing",
+                "1:30: auth.tokens[0].sha256: there is no such field; choose from name, role, expires, hmac, rate",
+            ],
+        ),
+        (
+            "a key in the file, and one that is short",
+            "auth: { key: hunter2-hunter2-hunter2-hunter2-hunter2 }\ntargets: {}",
+            &[
+                "1:14: auth.key: a secret does not belong in this file; point at it with `{ env: NAME }` or `{ file: PATH }`",
+            ],
+        ),
+        (
+            "a key that is short",
+            "auth: { key: { env: KEY } }",
+            &["1:14: auth.key: the key has 14 bytes and needs 32 at least; `openssl rand -hex 32` makes a good one"],
+        ),
+        (
+            "roles, times and rates",
+            "auth:\n  key: { env: TOKEN_KEY }\n  rate: { per_minute: 0, brust: 1 }\n  tokens:\n    \
+             - { name: a, role: admn, expires: tomorrow, hmac: x, rate: { burst: 1000001 } }\n",
+            &[
+                "3:23: auth.rate.per_minute: `0` is out of range; the least is 1, the most 6000000",
+                "3:26: auth.rate.brust: there is no such field; choose from per_minute, burst (did you mean `burst`?)",
+                "5:24: auth.tokens[0].role: `admn` is no role; choose from viewer, responder, admin (did you mean `admin`?)",
+                "5:39: auth.tokens[0].expires: `tomorrow`: this is no time in RFC 3339; write one such as 2026-12-31T18:00:00Z",
+                "5:55: auth.tokens[0].hmac: expected the digest of the token as 64 hexadecimal digits; \
+                 `paramedic token digest` prints it, and `paramedic token new` makes a token with its entry",
+                "5:73: auth.tokens[0].rate.burst: `1000001` is out of range; the least is 1, the most 1000000",
+            ],
         ),
         (
             "a secret in the file",
@@ -166,8 +209,10 @@ fn each_bad_file_earns_its_message() {
             ],
         ),
     ];
+    let empty = token_key().digest(b"").hex();
     for (name, text, expected) in table {
-        assert_eq!(problems_of(text), *expected, "{name}");
+        let text = text.replace("@EMPTY@", &empty);
+        assert_eq!(problems_of(&text), *expected, "{name}");
     }
 }
 

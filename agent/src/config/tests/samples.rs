@@ -7,7 +7,7 @@ fn top() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-pub(super) fn example() -> String {
+pub(in crate::config) fn example() -> String {
     fs::read_to_string(top().join("deploy/examples/paramedic.yaml")).unwrap()
 }
 
@@ -16,14 +16,16 @@ fn page() -> String {
 }
 
 /// Samples point at secrets that this machine does not have: any variable is set, and the files are made here.
-fn parse_sample(name: &str, text: &str) -> Config {
+pub(in crate::config) fn parse_sample(name: &str, text: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("pg-main-url"), "postgres://u:p@h/d\n").unwrap();
+    fs::write(directory.path().join("paramedic-token-key"), "0".repeat(64)).unwrap();
     fs::write(directory.path().join("internal-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     let text = text.replace("/run/secrets", directory.path().to_str().unwrap());
     let environment = |name: &str| match name {
         name if name.starts_with("PG") => Ok("postgres://u:p@h/d".to_owned()),
         name if name.contains("REDIS") => Ok("redis://h".to_owned()),
+        name if name.ends_with("TOKEN_KEY") => env("TOKEN_KEY"),
         _ => Ok("secret".to_owned()),
     };
     match Config::parse(&text, Path::new(name), &environment) {
@@ -41,6 +43,17 @@ fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(top().join(folder)) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+/// The text of every configuration that we publish.
+pub(in crate::config) fn published() -> Vec<String> {
+    let examples = files("deploy/examples", "yaml").into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let pages = files("docs", "md").into_iter().chain(files(".", "md"));
+    let blocks = pages.flat_map(|path| {
+        let page = fs::read_to_string(path).unwrap();
+        blocks(&page).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()
+    });
+    examples.chain(blocks).collect()
 }
 
 #[test]
@@ -69,16 +82,22 @@ fn every_sample_in_the_docs_parses() {
 fn the_configuration_of_the_demo_parses() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("secrets")).unwrap();
-    for (name, url) in [("postgres", "postgres://h/d"), ("redis", "redis://h"), ("queue", "redis://h")] {
-        fs::write(directory.path().join("secrets").join(name), url).unwrap();
+    let secrets = [
+        ("postgres", "postgres://h/d"),
+        ("redis", "redis://h"),
+        ("queue", "redis://h"),
+        ("token-key", "0123456789abcdef0123456789abcdef"),
+    ];
+    for (name, secret) in secrets {
+        fs::write(directory.path().join("secrets").join(name), secret).unwrap();
     }
     let text = fs::read_to_string(top().join("tests/src/bin/demo/paramedic.yaml"))
         .unwrap()
         .replace("@LISTEN@", "127.0.0.1:0")
-        .replace("@TOKEN_SHA256@", DIGEST)
+        .replace("@TOKEN_HMAC@", DIGEST)
         .replace("@SHOP@", "http://127.0.0.1:8080/");
     let config = Config::parse(&text, &directory.path().join("paramedic.yaml"), &env).unwrap();
-    assert!(!config.plugins.is_empty() && config.tokens.len() == 1);
+    assert!(!config.plugins.is_empty() && config.auth.tokens.len() == 1);
 }
 
 /// Ask each section for its fields by giving it one that it cannot have.
@@ -87,6 +106,7 @@ fn all_fields() -> Vec<String> {
         "X: 1",
         "server: { X: 1 }",
         "auth: { X: 1 }",
+        "auth: { rate: { X: 1 } }",
         "auth: { tokens: [ { X: 1 } ] }",
         "store: { X: 1 }",
         "store: { retain: { X: 1 } }",

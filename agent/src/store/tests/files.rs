@@ -221,6 +221,20 @@ async fn a_file_that_was_moved_away_or_replaced_makes_the_store_unhealthy() {
     assert!(store.health().await.is_writable());
 }
 
+#[test]
+fn a_store_in_trouble_is_tried_once_a_second_however_often_somebody_asks() {
+    let place = Place::new();
+    let store = place.open();
+    assert!(store.may_probe());
+    assert!(!store.may_probe());
+    place.clock.advance(Duration::from_millis(999));
+    assert!(!store.may_probe());
+    place.clock.advance(Duration::from_millis(1));
+    assert!(store.may_probe());
+    place.clock.set(MARCH);
+    assert!(store.may_probe(), "the clock was set back");
+}
+
 #[tokio::test]
 async fn health_tells_how_large_the_files_are() {
     let place = Place::new();

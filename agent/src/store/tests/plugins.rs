@@ -61,7 +61,7 @@ async fn keep(store: &SqliteStore, text: &str, component: &[u8], at: u64, bounds
 }
 
 async fn names(store: &SqliteStore) -> Vec<String> {
-    let kept = store.kept(&plugin("pg-outbox")).await.unwrap();
+    let kept = store.kept_plugin(&plugin("pg-outbox")).await.unwrap();
     kept.versions.iter().map(|kept| kept.version.to_string()).collect()
 }
 
@@ -70,7 +70,7 @@ async fn what_was_active_is_there_after_a_restart_with_all_that_is_known_of_it()
     let place = Place::new();
     let store = place.open();
     let name = plugin("pg-outbox");
-    assert_eq!(store.kept(&name).await.unwrap(), crate::store::Kept::default());
+    assert_eq!(store.kept_plugin(&name).await.unwrap(), crate::store::KeptPlugin::default());
     // Two parts and a bit.
     let large: Vec<u8> = (0..1_200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     keep(&store, "0.1.0", b"first", 1, WIDE).await;
@@ -78,7 +78,7 @@ async fn what_was_active_is_there_after_a_restart_with_all_that_is_known_of_it()
     store.close().await.unwrap();
 
     let store = place.open();
-    let found = store.kept(&name).await.unwrap();
+    let found = store.kept_plugin(&name).await.unwrap();
     assert_eq!(found.versions, [kept("0.2.0", &large, 2), kept("0.1.0", b"first", 1)]);
     assert_eq!((found.active, found.previous), (Some(version("0.2.0")), Some(version("0.1.0"))));
     assert_eq!((found.waiting, found.delivered, found.quarantine), (None, None, None));
@@ -98,7 +98,7 @@ async fn going_back_and_forth_keeps_the_one_before() {
         [("0.1.0", "0.1.0", "0.2.0"), ("0.1.0", "0.1.0", "0.2.0"), ("0.2.0", "0.2.0", "0.1.0")]
     {
         store.activate(&name, &version(to), None).await.unwrap();
-        let kept = store.kept(&name).await.unwrap();
+        let kept = store.kept_plugin(&name).await.unwrap();
         assert_eq!((kept.active, kept.previous), (Some(version(active)), Some(version(previous))));
     }
     let error = store.activate(&name, &version("0.3.0"), None).await.unwrap_err();
@@ -147,11 +147,11 @@ async fn what_waits_is_kept_until_something_becomes_active() {
     store.close().await.unwrap();
 
     let store = place.open();
-    assert_eq!(store.kept(&name).await.unwrap().waiting, Some(late));
+    assert_eq!(store.kept_plugin(&name).await.unwrap().waiting, Some(late));
     assert_eq!(store.component(Digest::of(b"early")).await.unwrap(), None, "nothing refers to it any more");
     assert!(store.component(Digest::of(b"late")).await.unwrap().is_some());
     keep(&store, "0.1.0", b"first", 2, WIDE).await;
-    assert_eq!(store.kept(&name).await.unwrap().waiting, None);
+    assert_eq!(store.kept_plugin(&name).await.unwrap().waiting, None);
     assert!(!store.forget_waiting(&name).await.unwrap());
 }
 
@@ -166,7 +166,7 @@ async fn a_version_is_forgotten_by_hand_unless_it_is_active() {
     assert_eq!(error.to_string(), "version 0.2.0 of pg-outbox is active");
     assert!(store.forget_version(&name, &version("0.1.0")).await.unwrap());
     assert!(!store.forget_version(&name, &version("0.1.0")).await.unwrap());
-    let kept = store.kept(&name).await.unwrap();
+    let kept = store.kept_plugin(&name).await.unwrap();
     assert_eq!((kept.versions.len(), kept.previous), (1, None));
     assert_eq!(store.component(Digest::of(b"first")).await.unwrap(), None);
 }
@@ -180,9 +180,9 @@ async fn a_file_or_a_folder_leaves_its_mark_and_an_upload_does_not() {
     from_folder.arrival.origin = Origin::Folder;
     store.keep_active(&name, from_folder, b"first".as_slice().into(), WIDE).await.unwrap();
     keep(&store, "0.2.0", b"second", 2, WIDE).await;
-    assert_eq!(store.kept(&name).await.unwrap().delivered, Some(Digest::of(b"first")));
+    assert_eq!(store.kept_plugin(&name).await.unwrap().delivered, Some(Digest::of(b"first")));
     store.activate(&name, &version("0.1.0"), Some(Digest::of(b"second"))).await.unwrap();
-    assert_eq!(store.kept(&name).await.unwrap().delivered, Some(Digest::of(b"second")));
+    assert_eq!(store.kept_plugin(&name).await.unwrap().delivered, Some(Digest::of(b"second")));
 }
 
 #[tokio::test]
@@ -200,9 +200,9 @@ async fn a_quarantine_is_remembered_and_forgotten() {
     store.set_quarantine(&name, Some(quarantine.clone())).await.unwrap();
     store.close().await.unwrap();
     let store = place.open();
-    assert_eq!(store.kept(&name).await.unwrap().quarantine, Some(quarantine));
+    assert_eq!(store.kept_plugin(&name).await.unwrap().quarantine, Some(quarantine));
     store.set_quarantine(&name, None).await.unwrap();
-    assert_eq!(store.kept(&name).await.unwrap().quarantine, None);
+    assert_eq!(store.kept_plugin(&name).await.unwrap().quarantine, None);
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ enum Behaviour {
     LongMessage { bytes: usize },
     /// Sleep that many seconds through the standard library.
     Sleep { seconds: u64 },
+    /// Write so many lines to the log, then ask the host to sleep that many seconds.
+    LogAndWait { lines: u32, seconds: f64 },
     /// Ask the host to sleep that many seconds.
     SleepInHost { seconds: f64 },
     /// Write to the memory without end.
@@ -101,6 +103,13 @@ impl Guest for Trouble {
             }
             Behaviour::Sleep { seconds } => {
                 std::thread::sleep(Duration::from_secs(seconds));
+                Ok(answers::fine("slept"))
+            }
+            Behaviour::LogAndWait { lines, seconds } => {
+                for n in 1..=lines {
+                    log::emit(log::Level::Info, &format!("line {n}"), &[]);
+                }
+                clock::sleep(seconds).map_err(Failure::Host)?;
                 Ok(answers::fine("slept"))
             }
             Behaviour::SleepInHost { seconds } => {

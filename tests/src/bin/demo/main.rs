@@ -13,8 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use paramedic_tests::agent::{self, Agent, Home};
-use paramedic_tests::{components, secret};
-use sha2::{Digest, Sha256};
+use paramedic_tests::{access, components, secret};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,19 +89,16 @@ fn start_agent(troubled: &Troubled, token: &str) -> anyhow::Result<Agent> {
     let home = Home::new()?;
     home.write("secrets/postgres", &troubled.database.monitor()?)?;
     home.write("secrets/redis", &troubled.redis.reader("*")?)?;
+    home.write("secrets/token-key", access::key())?;
     home.write("secrets/queue", &troubled.redis.queue_user("bull", "email")?)?;
     let plugins = components::target_directory()?.join("plugins");
     let address = agent::free_address()?;
     let configuration = CONFIGURATION
         .replace("@LISTEN@", &address)
-        .replace("@TOKEN_SHA256@", &sha256(token))
+        .replace("@TOKEN_HMAC@", &access::digest(token))
         .replace("@SHOP@", &troubled.shop.url())
         .replace("@PLUGINS@", &plugins.display().to_string());
     Agent::start(home, &configuration, &address)
-}
-
-fn sha256(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Runs every check and gives what is wrong with the verdicts.

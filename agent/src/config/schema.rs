@@ -1,0 +1,509 @@
+//! The configuration as a JSON Schema (draft 2020-12), with which editors complete and check it while it is written.
+//!
+//! It tells forms: fields, types, units, bounds. What needs more than one place of the file, such as a grant on a target
+//! that is not configured, is for `paramedic config check`. A test holds it against what the readers beside it accept.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::units::{show_duration, show_size};
+use crate::domain::{Limits, Operation, Rate, Role, System};
+
+/// The schema of the whole file.
+pub fn schema() -> Value {
+    let mut schema = object(
+        "Configuration of a Paramedic agent.",
+        [
+            optional("server", server()),
+            optional("auth", auth()),
+            optional("store", store()),
+            optional("engine", engine()),
+            optional("intake", intake()),
+            optional("signing", signing()),
+            optional("quarantine", quarantine()),
+            optional("targets", targets()),
+            optional("plugins", named("The plugins, by the names that they have in the API.", NAME, plugin())),
+        ],
+    );
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        schema.insert("title".to_owned(), json!("paramedic.yaml"));
+    }
+    schema
+}
+
+/// Names of targets and plugins.
+const NAME: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
+
+fn server() -> Value {
+    let tls = object(
+        "What connections are encrypted with: two files in PEM, taken anew when they change.",
+        [
+            required("certificate", file("The certificate, followed by those that vouch for it.")),
+            required("key", file("Its private key.")),
+        ],
+    );
+    object(
+        "The HTTP API.",
+        [
+            optional("listen", with_default(text("IP address and port; port 0 takes a free one."), "127.0.0.1:7117")),
+            optional("tls", tls),
+            optional("allow_remote", switch("Accept an address that other machines reach although there is no TLS.")),
+            optional("max_body_bytes", size("Largest body of a request, up to 64MiB.", 1 << 20)),
+            optional("max_concurrent_runs", whole("Runs under way at the same time.", 1..=1024, 64)),
+        ],
+    )
+}
+
+fn auth() -> Value {
+    let digest = json!({
+        "type": "string",
+        "pattern": "^(sha256:)?[0-9a-fA-F]{64}$",
+        "description": "Digest of the token under the key; `paramedic token new` makes a token with its entry.",
+    });
+    let name = json!({
+        "type": "string",
+        "pattern": "^[A-Za-z0-9._@-]{1,64}$",
+        "description": "Name under which runs are recorded.",
+    });
+    let role = json!({
+        "enum": Role::ALL.map(Role::as_str),
+        "description": "What it may do: read, also run and cancel, or everything.",
+    });
+    let expires = json!({
+        "type": "string",
+        "description": "When it stops being good, such as 2027-01-31T00:00:00Z.",
+    });
+    let token = object(
+        "Someone who may ask.",
+        [
+            required("name", name),
+            required("role", role),
+            optional("expires", expires),
+            required("hmac", digest),
+            optional("rate", rate("How often it may ask.")),
+        ],
+    );
+    object(
+        "Who may ask. Without a token nobody may.",
+        [
+            optional("key", secret("The key of the tokens' digests, of 32 bytes or more.")),
+            optional("rate", rate("How often each token may ask.")),
+            optional("tokens", list("The tokens.", token)),
+        ],
+    )
+}
+
+fn rate(about: &str) -> Value {
+    let Rate { per_minute, burst } = Rate::DEFAULT;
+    object(
+        about,
+        [
+            optional("per_minute", whole("Requests in a minute.", 1..=6_000_000, per_minute.into())),
+            optional("burst", whole("Requests at once.", 1..=1_000_000, burst.into())),
+        ],
+    )
+}
+
+fn store() -> Value {
+    let retain = object(
+        "Finished runs beyond either bound are forgotten, the oldest first.",
+        [
+            optional("age", duration("Longest time that a finished run is kept.", 30 * DAY)),
+            optional("size", size("How large the database may grow, 1MiB to 1024GiB.", 1 << 30)),
+        ],
+    );
+    object(
+        "The agent's own database.",
+        [optional("path", with_default(text("The file."), "paramedic.db")), optional("retain", retain)],
+    )
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn engine() -> Value {
+    let cache = text("Directory of compiled plugins; nobody but the agent's user may write there.");
+    object(
+        "How plugins are compiled and run.",
+        [
+            optional("cache", with_default(cache, "cache")),
+            optional("guest_threads", whole("Threads for plugins that compute for long.", 1..=64, 2)),
+        ],
+    )
+}
+
+fn intake() -> Value {
+    let folder = "Watched directory of plugins whose `source` is `folder`; also a mounted ConfigMap or Secret.";
+    object(
+        "How new versions of plugins come in, and how many are kept.",
+        [
+            optional("folder", text(folder)),
+            optional("max_component", size("Largest component, uncompressed, 1KiB to 32MiB.", 32 << 20)),
+            optional("keep", whole("Versions of one plugin.", 2..=100, 10)),
+            optional("keep_size", size("All versions of one plugin together, 1MiB to 16GiB.", 256 << 20)),
+        ],
+    )
+}
+
+fn signing() -> Value {
+    let key = json!({
+        "type": "string",
+        "pattern": "^RW[A-Za-z0-9+/]{54}$",
+        "description": "The second line of the file `.pub` that minisign made.",
+    });
+    object(
+        "Whose signatures count.",
+        [
+            optional("keys", named("Public keys of minisign, by names of your own.", "^[A-Za-z0-9._@-]{1,64}$", key)),
+            optional("required", switch("Take no plugin without a signature by one of the keys.")),
+        ],
+    )
+}
+
+fn quarantine() -> Value {
+    let (first, longest) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+    object(
+        "When a plugin that keeps failing by its own fault is held back.",
+        [
+            optional("faults", whole("Faults in a row.", 1..=1000, 5)),
+            optional("first", duration("How long it is held back; twice as long each further time. 1s to 1d.", first)),
+            optional("longest", duration("How long it is held back at most, from `first` to 7d.", longest)),
+        ],
+    )
+}
+
+fn targets() -> Value {
+    let target = |system: System, target| {
+        let about = format!("{system} targets, by the names that grants use.");
+        optional(system.as_str(), named(&about, NAME, target))
+    };
+    object(
+        "The systems that plugins can be granted.",
+        [
+            target(System::Postgres, postgres()),
+            target(System::Redis, redis()),
+            target(System::Queue, queue()),
+            target(System::Http, http()),
+        ],
+    )
+}
+
+fn postgres() -> Value {
+    object(
+        "A Postgres server.",
+        [
+            required("url", secret("postgres://user:password@host:port/database of a login of least privilege.")),
+            optional("pool", whole("Most connections.", 1..=64, 4)),
+            optional("allow_superuser", switch("Use a login that has a superuser's rights.")),
+            optional("ca", file("Certificates in PEM that are trusted instead of the system's.")),
+        ],
+    )
+}
+
+fn redis() -> Value {
+    object(
+        "A Redis server.",
+        [
+            required("url", secret("redis://user:password@host:port/database, or rediss:// for TLS.")),
+            optional("ca", file("Certificates in PEM that are trusted instead of the system's.")),
+        ],
+    )
+}
+
+fn queue() -> Value {
+    let mut queue = object(
+        "A job queue.",
+        [
+            required("redis", text("The Redis target that holds the queue.")),
+            optional("prefix", with_default(text("Prefix of its keys."), "bull")),
+            required("name", text("Name of the queue.")),
+            optional("bullmq", json!({ "enum": [3, 4, 5, 6], "description": "Major version of the workers' BullMQ." })),
+            optional("bull", json!({ "const": 4, "description": "For the older library of that name." })),
+        ],
+    );
+    if let Some(queue) = queue.as_object_mut() {
+        queue.insert("oneOf".to_owned(), json!([{ "required": ["bullmq"] }, { "required": ["bull"] }]));
+    }
+    queue
+}
+
+fn http() -> Value {
+    let value = secret("The value of the header.");
+    object(
+        "A web service.",
+        [
+            required("base_url", text("Origin and base path, without credentials, query and fragment.")),
+            optional("headers", named("Headers that the agent adds to each request.", "", value)),
+            optional("allow_private", switch("Allow addresses of private networks and of this machine.")),
+            optional("ca", file("Certificates in PEM that are trusted in addition to the system's.")),
+        ],
+    )
+}
+
+fn plugin() -> Value {
+    let source = json!({
+        "description": "Where its component comes from: a file, the watched folder, or whoever may push it over the API.",
+        "oneOf": [{ "enum": ["upload", "folder"] }, file("The component.")],
+    });
+    let signed_by = json!({
+        "type": ["array", "null"],
+        "minItems": 1,
+        "items": text("Name of one of `signing.keys`."),
+        "description": "The keys of which one has to have signed it.",
+    });
+    let settings = json!({ "type": "string", "description": "A text that the plugin reads by this name." });
+    object(
+        "A plugin.",
+        [
+            required("source", source),
+            optional("signed_by", signed_by),
+            optional("grants", list("What it may do. Nothing is allowed that is not granted.", grant())),
+            optional(
+                "params",
+                json!({ "type": ["object", "null"], "description": "Parameters where a request names none." }),
+            ),
+            optional("settings", named("What the `config` interface answers.", "", settings)),
+            optional("limits", limits()),
+        ],
+    )
+}
+
+/// One form for each system, because verbs and bounds depend on it.
+fn grant() -> Value {
+    let form = |system: System| {
+        let verbs: Vec<_> = Operation::of_system(system).map(Operation::verb).collect();
+        let verbs = json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": verbs } });
+        let target = text("Name of the target.");
+        json!({ "required": [system.as_str()], "properties": { system.as_str(): target, "verbs": verbs } })
+    };
+    let patterns = |about: &str| list(about, json!({ "type": "string" }));
+    let mut grant = object(
+        "Verbs on one target, within bounds.",
+        System::ALL.map(|system| optional(system.as_str(), text("Name of the target."))).into_iter().chain([
+            required("verbs", json!({ "type": "array", "description": "What may be done with the target." })),
+            optional("keys", patterns("Redis keys that may be looked at; `*` stands for any characters.")),
+            optional("paths", patterns("HTTP paths; `*` stands for any characters of a segment, `/**` for all below.")),
+        ]),
+    );
+    if let Some(grant) = grant.as_object_mut() {
+        grant.insert("oneOf".to_owned(), Value::Array(System::ALL.map(form).to_vec()));
+    }
+    grant
+}
+
+fn limits() -> Value {
+    let (default, most) = (Limits::DEFAULT, Limits::CEILING);
+    let up_to = |about: &str, most: u64| format!("{about}, up to {}.", show_size(most));
+    let bytes = |about: &str, default: usize, most: usize| size(&up_to(about, most as u64), default as u64);
+    let deadline = format!("Time from start to end, waiting included, up to {}.", show_duration(most.deadline));
+    let total = size(&up_to("All answers together", most.total_answer_bytes), default.total_answer_bytes);
+    let count = |about: &str, default: u32, most: u32| whole(about, 1..=most.into(), default.into());
+    let elements = whole("Elements of tables.", 1..=most.table_elements as u64, default.table_elements as u64);
+    object(
+        "What one run may use.",
+        [
+            optional("deadline", duration(&deadline, default.deadline)),
+            optional("memory", bytes("Linear memory", default.memory_bytes, most.memory_bytes)),
+            optional("table_elements", elements),
+            optional("calls", count("Calls to targets.", default.calls, most.calls)),
+            optional("answer", bytes("One answer to a call", default.answer_bytes, most.answer_bytes)),
+            optional("total_answer", total),
+            optional("log_lines", count("Lines of the log.", default.log_lines, most.log_lines)),
+            optional("log", bytes("Text of the log", default.log_bytes, most.log_bytes)),
+            optional("params", bytes("Parameters, as JSON", default.params_bytes, most.params_bytes)),
+            optional("outcome", bytes("The verdict with its tables", default.outcome_bytes, most.outcome_bytes)),
+        ],
+    )
+}
+
+/// A field of an object.
+struct Field {
+    name: &'static str,
+    schema: Value,
+    is_required: bool,
+}
+
+fn required(name: &'static str, schema: Value) -> Field {
+    Field { name, schema, is_required: true }
+}
+
+fn optional(name: &'static str, schema: Value) -> Field {
+    Field { name, schema, is_required: false }
+}
+
+/// A mapping with a fixed set of fields. Where all of them can be left out, so can the mapping.
+fn object(about: &str, fields: impl IntoIterator<Item = Field>) -> Value {
+    let (mut properties, mut needed) = (Map::new(), Vec::new());
+    for field in fields {
+        if field.is_required {
+            needed.push(field.name);
+        }
+        properties.insert(field.name.to_owned(), field.schema);
+    }
+    let kind = if needed.is_empty() { json!(["object", "null"]) } else { json!("object") };
+    json!({
+        "type": kind,
+        "description": about,
+        "properties": properties,
+        "required": needed,
+        "additionalProperties": false,
+    })
+}
+
+/// A mapping whose keys the operator chooses.
+fn named(about: &str, pattern: &str, value: Value) -> Value {
+    json!({
+        "type": ["object", "null"],
+        "description": about,
+        "propertyNames": { "pattern": pattern },
+        "additionalProperties": value,
+    })
+}
+
+fn list(about: &str, item: Value) -> Value {
+    json!({ "type": ["array", "null"], "description": about, "items": item })
+}
+
+fn text(about: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "description": about })
+}
+
+fn switch(about: &str) -> Value {
+    json!({ "type": "boolean", "default": false, "description": about })
+}
+
+fn whole(about: &str, bounds: RangeInclusive<u64>, default: u64) -> Value {
+    let (least, most) = bounds.into_inner();
+    json!({ "type": "integer", "minimum": least, "maximum": most, "default": default, "description": about })
+}
+
+fn duration(about: &str, default: Duration) -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[0-9]+(ms|s|m|h|d)$",
+        "default": show_duration(default),
+        "description": about,
+    })
+}
+
+fn size(about: &str, default: u64) -> Value {
+    json!({
+        "anyOf": [{ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }, { "type": "integer", "minimum": 1 }],
+        "default": show_size(default),
+        "description": about,
+    })
+}
+
+fn with_default(mut schema: Value, default: &str) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("default".to_owned(), json!(default));
+    }
+    schema
+}
+
+fn file(about: &str) -> Value {
+    object(about, [required("file", text("Path of the file; a relative one begins at this file's directory."))])
+}
+
+/// A pointer to a secret.
+fn secret(about: &str) -> Value {
+    json!({
+        "description": format!("A secret, which never stands in this file. {about}"),
+        "oneOf": [
+            object("", [required("env", text("Name of the environment variable that holds it."))]),
+            file(""),
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::field::known;
+    use super::super::tests::samples;
+    use super::*;
+
+    /// The schema of the field at `path`, such as `plugins.pg-ready.grants[0]`.
+    fn at<'a>(schema: &'a Value, path: &str) -> &'a Value {
+        let steps = path.split('.').filter(|step| !step.is_empty());
+        steps.fold(schema, |schema, step| {
+            let (name, items) =
+                step.split_once('[').map_or((step, 0), |(name, rest)| (name, rest.matches(']').count()));
+            let named = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            let named =
+                named.get("oneOf").filter(|_| named.get("properties").is_none()).map_or(named, |forms| &forms[1]);
+            (0..items).fold(named, |schema, _| &schema["items"])
+        })
+    }
+
+    #[test]
+    fn it_has_the_fields_that_the_file_may_have_and_no_other() {
+        let schema = schema();
+        let seen = known(|| samples::parse_sample("paramedic.yaml", &samples::example()));
+        let mut paths = BTreeSet::new();
+        for (path, fields) in seen {
+            let described: BTreeSet<_> =
+                at(&schema, &path)["properties"].as_object().unwrap().keys().cloned().collect();
+            assert_eq!(described, fields.into_iter().collect(), "{path}");
+            paths.insert(path);
+        }
+        for section in [
+            "",
+            "server.tls",
+            "auth.tokens[0]",
+            "store.retain",
+            "engine",
+            "intake",
+            "signing",
+            "quarantine",
+            "plugins.pg-slow-queries.limits",
+            "plugins.pg-outbox",
+        ] {
+            assert!(paths.contains(section), "the example has no `{section}`: {paths:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_agent_accepts_is_valid_and_what_it_refuses_for_its_form_is_not() {
+        let validator = jsonschema::draft202012::new(&schema()).unwrap();
+        let judged = |text: &str| {
+            let document: Value = serde_saphyr::from_str(text).unwrap();
+            validator
+                .iter_errors(&document)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect::<Vec<_>>()
+        };
+        for text in samples::published() {
+            assert_eq!(judged(&text), Vec::<String>::new(), "{text}");
+        }
+        for (text, place) in [
+            ("servers: {}", ""),
+            ("server: { listen: 7117 }", "/server/listen"),
+            ("server: { max_concurrent_runs: 0 }", "/server/max_concurrent_runs"),
+            ("server: { tls: { key: { file: k } } }", "/server/tls"),
+            ("store: { retain: { age: 30 } }", "/store/retain/age"),
+            ("targets: { postgres: { Main: { url: { env: U } } } }", "/targets/postgres"),
+            ("targets: { postgres: { main: { url: \"postgres://u:p@h\" } } }", "/targets/postgres/main/url"),
+            ("targets: { queue: { q: { redis: r, name: n } } }", "/targets/queue/q"),
+            ("plugins: { p: { grants: [] } }", "/plugins/p"),
+            ("plugins: { p: { source: push } }", "/plugins/p/source"),
+            ("plugins: { p: { source: upload, signed_by: [] } }", "/plugins/p/signed_by"),
+            ("signing: { keys: { release: RWshort } }", "/signing/keys/release"),
+            ("intake: { keep: 1 }", "/intake/keep"),
+            ("quarantine: { first: 60 }", "/quarantine/first"),
+            (
+                "plugins: { p: { source: { file: f }, grants: [{ postgres: m, verbs: [ping] }] } }",
+                "/plugins/p/grants/0",
+            ),
+        ] {
+            assert!(
+                judged(text).iter().any(|error| error.starts_with(&format!("{place}:"))),
+                "{text}: {:?}",
+                judged(text)
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Components that are damaged at random: each is refused in words, or it is a plugin like any other and ends within its
+//! limits. `just fuzz` does this for longer.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use paramedic::engine::{LoadError, Settings};
+use paramedic_tests::components;
+use proptest::prelude::*;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::damage::{Damage, damaged, damages};
+use crate::support::{Stage, limits, settings};
+
+/// Longer than any guest here needs, and short enough for those that loop.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// What a linker and a text format know; as good as any to mislead a parser.
+const WORDS: &[&str] =
+    &["\0asm\r\0\x01\0", "\0asm\x01\0\0\0", "paramedic:plugin/plugin@0.1.0", "\u{7f}\u{7f}\u{7f}", "noop"];
+
+/// One engine for all cases: a case that harmed it would be noticed by the next.
+fn stage() -> &'static (Runtime, Stage) {
+    static STAGE: OnceLock<(Runtime, Stage)> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        let runtime = Runtime::new().unwrap();
+        let stage = runtime.block_on(async { Stage::with(&Settings { slots: 2, ..settings() }) });
+        (runtime, stage)
+    })
+}
+
+fn sample() -> &'static [u8] {
+    static NOOP: OnceLock<Vec<u8>> = OnceLock::new();
+    NOOP.get_or_init(|| std::fs::read(components::guest("noop").unwrap()).unwrap())
+}
+
+/// Load it and, if that works, run it. Nothing is asked of the result but that there is one.
+fn try_out(component: &[u8]) -> Result<(), LoadError> {
+    let (runtime, stage) = stage();
+    runtime.block_on(async {
+        let loaded = stage.load("noop", component, Vec::new()).await?;
+        stage.run(&loaded, &json!({}), limits(SHORT)).await;
+        Ok(())
+    })
+}
+
+fn is_in_words(error: &LoadError) -> bool {
+    let text = error.to_string();
+    !text.is_empty() && text.len() < 4_000
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_component_is_refused_in_words_or_runs_like_any_other(harm in damages(WORDS)) {
+        let component = damaged(sample(), &harm);
+        if let Err(error) = try_out(&component) {
+            prop_assert!(is_in_words(&error), "{error}");
+        }
+        prop_assert_eq!(stage().1.running(), 0);
+    }
+
+    #[test]
+    fn bytes_that_only_begin_like_a_component_are_refused_in_words(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let component = [b"\0asm\r\0\x01\0".as_slice(), &rest].concat();
+        prop_assert!(try_out(&component).is_err_and(|error| is_in_words(&error)));
+    }
+}
+
+#[test]
+fn what_is_not_damaged_runs() {
+    assert!(try_out(&damaged(sample(), &[])).is_ok());
+    let nothing: &[Damage] = &[];
+    assert_eq!(damaged(b"abc", nothing), b"abc");
+}
