@@ -11,8 +11,8 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, events, sweeps, silences, plugins, probes, openapi
-//!                                      one file per resource; accept, prefer, body and query read what a request says
+//!  runs, events, sweeps, silences, plugins, versions, probes, openapi
+//!                                      one file per resource; accept, prefer, body, upload and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
 //! ```
@@ -44,6 +44,8 @@ pub mod shape;
 mod silences;
 mod sweeps;
 mod tls;
+mod upload;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use http::request;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -64,6 +67,7 @@ pub use events::Missed;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use upload::Uploads;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -95,6 +99,8 @@ pub struct Parts {
     pub access: Access,
     /// Largest body of a request.
     pub max_body_bytes: usize,
+    /// Where components go while they arrive.
+    pub uploads: Uploads,
 }
 
 /// What a handler finds.
@@ -135,10 +141,18 @@ fn guarded(router: Router, tokens: auth::Tokens) -> Router {
 }
 
 fn routes() -> OpenApiRouter<Arc<App>> {
-    use Role::{Responder, Viewer};
+    use Role::{Admin, Responder, Viewer};
     Routes::new(openapi::base())
         .least(Viewer, routes!(plugins::list))
         .least(Viewer, routes!(plugins::show))
+        .least(Viewer, routes!(versions::list))
+        // Components are too large to be held in memory under a key; delivering the same one again has no effect.
+        .least(Admin, routes!(versions::push))
+        .least(Admin, routes!(versions::put))
+        .acting(Admin, routes!(versions::forget))
+        .acting(Admin, routes!(versions::activate))
+        .least(Viewer, routes!(versions::diff))
+        .acting(Admin, routes!(versions::release))
         .least(Viewer, routes!(runs::list))
         .acting(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
@@ -170,15 +184,14 @@ impl FromRequestParts<Arc<App>> for Segment {
     }
 }
 
-/// The parts of a path that name several things, in their order.
-struct Segments<const N: usize>([String; N]);
+/// The parts of a path that name things. What is not UTF-8 names nothing.
+struct Segments<T>(T);
 
-impl<const N: usize> FromRequestParts<Arc<App>> for Segments<N> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Segments<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let path = Path::<Vec<String>>::from_request_parts(parts, app).await;
-        let segments = path.ok().and_then(|Path(segments)| segments.try_into().ok());
-        segments.map(Self).ok_or(ApiError::UnknownRoute)
+        let path = Path::from_request_parts(parts, app).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|_| ApiError::UnknownRoute)
     }
 }

@@ -5,11 +5,13 @@
 //! finish for a while, or until a second signal, record them, close the store.
 
 mod doctor;
+mod intake;
 mod memory;
 mod sweeps;
 mod targets;
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +24,11 @@ pub use doctor::examine;
 pub use sweeps::check_runner;
 
 use crate::api;
-use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::catalog::{Catalog, Surroundings, watch_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Auth, Config, ServerTls, Source};
-use crate::domain::Label;
+use crate::config::{Auth, Config, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
-use crate::policy::Grants;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions, SweepStore};
@@ -66,13 +66,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let server = tokio::spawn(api::serve(listener, tls.clone(), router, stopping.clone()));
     let certificates = tls.map(|tls| tokio::spawn(tls.follow(stopping.clone())));
     let sweeping = tokio::spawn(sweep(agent.scheduler.clone(), agent.loaded.subscribe(), stopping.clone()));
-    let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), retention(&config), stopping);
+    let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), retention(&config), stopping.clone());
     let housekeeping = tokio::spawn(house);
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
     let loading = async {
         agent.catalog.load_all().await;
+        let mut folder = intake::folder(&config);
+        if let Some(folder) = &mut folder {
+            folder.look(&agent.catalog).await;
+        }
         agent.loaded.send_replace(true);
+        if let Some(folder) = folder {
+            watch_folder(folder, agent.catalog.clone(), stopping).await;
+        }
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
@@ -127,7 +134,7 @@ impl Agent {
             SqliteStore::open(&config.store.path, clock.clone(), StoreOptions::default())
                 .context("cannot open the store")?,
         );
-        let (store, sweep_store): (Arc<dyn Store>, Arc<dyn SweepStore>) = (sqlite.clone(), sqlite);
+        let (store, sweep_store): (Arc<dyn Store>, Arc<dyn SweepStore>) = (sqlite.clone(), sqlite.clone());
         let engine = Arc::new(Engine::new(&engine_settings(config))?);
         let targets = Arc::new(targets::build(&config.targets)?);
         let surroundings = Surroundings {
@@ -136,7 +143,8 @@ impl Agent {
             clock: clock.clone(),
             io: tokio::runtime::Handle::current(),
         };
-        let catalog = Arc::new(Catalog::new(engine, surroundings, entries(config)));
+        let way_in = intake::intake(config, sqlite, metrics.clone());
+        let catalog = Arc::new(Catalog::with(way_in, engine, surroundings, intake::entries(config)));
         let slots = config.server.max_concurrent_runs;
         let for_sweeps = config.scheduler.max_parallel;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, for_sweeps);
@@ -159,6 +167,7 @@ impl Agent {
             loaded: self.loaded.subscribe(),
             access: access(&config.auth),
             max_body_bytes: config.server.max_body_bytes,
+            uploads: api::Uploads::new(uploads_folder(config), config.intake.max_component_bytes),
         }
     }
 }
@@ -180,6 +189,13 @@ fn access(auth: &Auth) -> api::Access {
     api::Access { key: auth.key.clone(), tokens: auth.tokens.iter().map(token).collect() }
 }
 
+/// Uploads lie beside the store until they were looked at: there the agent can write, and may fill the disk as it does
+/// anyway.
+fn uploads_folder(config: &Config) -> PathBuf {
+    let folder = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
 fn engine_settings(config: &Config) -> Settings {
     Settings {
         slots: u32::try_from(config.server.max_concurrent_runs).unwrap_or(u32::MAX),
@@ -187,22 +203,6 @@ fn engine_settings(config: &Config) -> Settings {
         cache: Some(config.engine.cache.clone()),
         allocation: Allocation::Pooled,
     }
-}
-
-fn entries(config: &Config) -> Vec<Entry> {
-    let entry = |(name, plugin): (&crate::domain::PluginName, &crate::config::Plugin)| {
-        let Source::File(file) = &plugin.source;
-        let setting = |(name, value): (&String, &String)| Label { name: name.clone(), value: value.clone() };
-        Entry {
-            name: name.clone(),
-            file: file.clone(),
-            grants: Arc::new(Grants::new(name.clone(), plugin.grants.clone())),
-            defaults: plugin.params.clone(),
-            settings: plugin.settings.iter().map(setting).collect(),
-            limits: plugin.limits,
-        }
-    };
-    config.plugins.iter().map(entry).collect()
 }
 
 fn retention(config: &Config) -> RetentionPolicy {

@@ -1,36 +1,65 @@
-//! Knows the configured plugins, and which of them can run.
+//! Knows the configured plugins, their versions, and which of them can run.
 //!
-//! A component is read, digested, judged against its grants, compiled, asked what it is and compared with what it was
-//! configured as; only then it is active. One that fails any step is shown with its reason and keeps nobody else from
-//! running.
+//! A component is digested, its signature judged, its imports compared with its grants, compiled, asked what it is and
+//! compared with what it was configured as; only then it is active. One that fails any step is shown with its reason,
+//! keeps nobody else from running, and leaves the version before it in its place.
 //!
-//! Knows the engine, policy and domain; never the API or the scheduler.
+//! ```text
+//!  file ──────┐
+//!  folder ────┼─► intake: one path, one reason for each step ─► store ─► active
+//!  upload ────┤                                                     ▲
+//!  restart ───┘ ◄───────────────────────────────────────────────────┘
+//! ```
+//!
+//! Knows the engine, policy, domain and where plugins are kept; never the API or the scheduler.
 
-mod load;
+mod delivered;
+mod diff;
+mod error;
+mod folder;
+mod intake;
 mod params;
+mod quarantine;
+mod signing;
 mod targets;
+mod ticket;
+mod versions;
+mod which;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-pub use load::PluginError;
+pub use delivered::{Became, Candidate, Delivered, Undelivered};
+pub use diff::{Change, Diff, Side};
+pub use error::{PluginError, Step};
+pub use folder::{Folder, watch_folder};
+pub use intake::Delivery;
 pub use params::{ParamProblem, ParamsError};
+pub use quarantine::{Conduct, Hold, Policy};
 use serde_json::{Map, Value};
+pub use signing::{Key, MAX_SIGNATURE, SignatureError, Trust};
+pub use ticket::{Quarantined, Ticket};
+pub use which::{InvalidWhich, Which};
 
 use crate::clock::Clock;
-use crate::domain::{Digest, Label, Limits, Metadata, PluginName, Timestamp};
+use crate::domain::{Actor, Digest, Label, Limits, Metadata, Origin, PluginName, Timestamp};
 use crate::engine::{Engine, Program};
 use crate::host::{Memory, PluginContext, Targets};
 use crate::policy::Grants;
+use crate::store::{KeepBounds, KeepsNothing, PluginStore};
+use crate::telemetry::Metrics;
+use quarantine::Quarantine;
 
 /// What the operator configured for one plugin.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its name.
     pub name: PluginName,
-    /// The file of its component.
-    pub file: PathBuf,
+    /// Where its components come from.
+    pub source: Source,
+    /// Whose signatures count.
+    pub trust: Trust,
     /// What it may do.
     pub grants: Arc<Grants>,
     /// Parameters that a request need not give.
@@ -39,6 +68,17 @@ pub struct Entry {
     pub settings: Vec<Label>,
     /// What a run may use.
     pub limits: Limits,
+}
+
+/// Where the components of a plugin come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, which is looked at when the agent starts.
+    File(PathBuf),
+    /// The watched folder.
+    Folder,
+    /// Whoever pushes them.
+    Upload,
 }
 
 /// A plugin that can run.
@@ -53,6 +93,12 @@ pub struct Plugin {
     pub size: usize,
     /// When it became active.
     pub loaded: Timestamp,
+    /// Which way it came in.
+    pub origin: Origin,
+    /// Who brought it.
+    pub actor: Option<Actor>,
+    /// The name of the key that signed it.
+    pub signer: Option<String>,
     /// The compiled component.
     pub program: Program,
     /// What it may do.
@@ -81,6 +127,8 @@ pub enum State {
     Active(Arc<Plugin>),
     /// It cannot run, for this reason.
     Failed(Arc<PluginError>),
+    /// No component was delivered yet.
+    Absent,
 }
 
 impl State {
@@ -90,8 +138,18 @@ impl State {
             Self::Loading => "loading",
             Self::Active(_) => "active",
             Self::Failed(_) => "failed",
+            Self::Absent => "absent",
         }
     }
+}
+
+/// How a plugin stands beside its state.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The quarantine that it is in.
+    pub hold: Option<Hold>,
+    /// Versions that were refused or wait, the newest first.
+    pub candidates: Vec<Candidate>,
 }
 
 /// What runs of all plugins share.
@@ -107,29 +165,97 @@ pub struct Surroundings {
     pub io: tokio::runtime::Handle,
 }
 
+/// What the way in stands on. The default keeps nothing and counts for nobody: it is for whoever only looks at plugins.
+#[derive(Clone)]
+pub struct Intake {
+    /// Where versions are kept.
+    pub store: Arc<dyn PluginStore>,
+    /// Where refusals are counted.
+    pub metrics: Arc<Metrics>,
+    /// Largest component, in bytes.
+    pub max_component_bytes: u64,
+    /// How many versions are kept.
+    pub keep: KeepBounds,
+    /// When a plugin is held back.
+    pub quarantine: Policy,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self {
+            store: Arc::new(KeepsNothing),
+            metrics: Arc::default(),
+            // A Python or JavaScript interpreter with its libraries has 20 MB.
+            max_component_bytes: 32 << 20,
+            keep: KeepBounds { versions: 10, bytes: 256 << 20 },
+            quarantine: Policy::DEFAULT,
+        }
+    }
+}
+
 /// The configured plugins.
 pub struct Catalog {
     engine: Arc<Engine>,
     surroundings: Surroundings,
-    slots: BTreeMap<PluginName, Slot>,
+    intake: Intake,
+    slots: BTreeMap<PluginName, Arc<Slot>>,
 }
 
 struct Slot {
     entry: Entry,
     state: RwLock<State>,
+    /// Held while a version comes in, is activated or forgotten.
+    turn: tokio::sync::Mutex<()>,
+    candidates: Mutex<VecDeque<Candidate>>,
+    quarantine: Mutex<Quarantine>,
 }
 
 impl Slot {
+    fn new(entry: Entry, policy: Policy) -> Self {
+        Self {
+            entry,
+            state: RwLock::new(State::Loading),
+            turn: tokio::sync::Mutex::default(),
+            candidates: Mutex::default(),
+            quarantine: Mutex::new(Quarantine::new(policy)),
+        }
+    }
+
     fn state(&self) -> State {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn active(&self) -> Option<Arc<Plugin>> {
+        match self.state() {
+            State::Active(plugin) => Some(plugin),
+            State::Loading | State::Failed(_) | State::Absent => None,
+        }
+    }
+
+    fn candidates(&self) -> MutexGuard<'_, VecDeque<Candidate>> {
+        self.candidates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
+        self.quarantine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Catalog {
-    /// The plugins of `entries`, none of them loaded yet.
+    /// The plugins of `entries`, none of them loaded yet. Nothing of them is kept: see [`Catalog::with`].
     pub fn new(engine: Arc<Engine>, surroundings: Surroundings, entries: Vec<Entry>) -> Self {
-        let slot = |entry: Entry| (entry.name.clone(), Slot { entry, state: RwLock::new(State::Loading) });
-        Self { engine, surroundings, slots: entries.into_iter().map(slot).collect() }
+        Self::with(Intake::default(), engine, surroundings, entries)
+    }
+
+    /// The plugins of `entries`, none of them loaded yet.
+    pub fn with(intake: Intake, engine: Arc<Engine>, surroundings: Surroundings, entries: Vec<Entry>) -> Self {
+        let slot = |entry: Entry| (entry.name.clone(), Arc::new(Slot::new(entry, intake.quarantine)));
+        let slots = entries.into_iter().map(slot).collect();
+        Self { engine, surroundings, intake, slots }
     }
 
     /// Load every plugin. Those that were compiled before come first, because compiling takes turns.
@@ -137,27 +263,9 @@ impl Catalog {
         futures_util::future::join_all(self.slots.values().map(|slot| self.load(slot))).await;
     }
 
-    async fn load(&self, slot: &Slot) {
-        let loaded = load::plugin(&self.engine, &self.surroundings, &slot.entry).await;
-        let state = match loaded {
-            Ok(plugin) => {
-                tracing::info!(
-                    plugin.name = %slot.entry.name, plugin.version = %plugin.metadata.version,
-                    plugin.digest = %plugin.digest, "plugin is active"
-                );
-                State::Active(Arc::new(plugin))
-            }
-            Err(error) => {
-                tracing::error!(plugin.name = %slot.entry.name, error = error.chain(), "plugin cannot run");
-                State::Failed(Arc::new(error))
-            }
-        };
-        *slot.state.write().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
     /// The state of one plugin; none when no plugin of that name is configured.
     pub fn get(&self, name: &PluginName) -> Option<State> {
-        self.slots.get(name).map(Slot::state)
+        self.slots.get(name).map(|slot| slot.state())
     }
 
     /// What was configured, and the state, of one plugin.
@@ -168,6 +276,15 @@ impl Catalog {
     /// What was configured, and the state, of all plugins, by name.
     pub fn list(&self) -> impl Iterator<Item = (&Entry, State)> {
         self.slots.values().map(|slot| (&slot.entry, slot.state()))
+    }
+
+    /// How a plugin stands beside its state.
+    pub fn standing(&self, name: &PluginName) -> Standing {
+        let standing = |slot: &Arc<Slot>| Standing {
+            hold: slot.quarantine().current().cloned(),
+            candidates: slot.candidates().iter().cloned().collect(),
+        };
+        self.slots.get(name).map(standing).unwrap_or_default()
     }
 
     /// The engine that runs them.

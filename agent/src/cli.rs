@@ -125,7 +125,7 @@ pub enum Question {
     Run(run::Run),
     /// List runs, show one, or end one.
     Runs(runs::Runs),
-    /// List plugins, or show one.
+    /// List plugins, or show one; deliver, compare and activate versions.
     Plugins(plugins::Plugins),
     /// Run a sweep now; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Sweep(sweeps::Sweep),

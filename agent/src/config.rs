@@ -13,6 +13,7 @@ mod auth;
 mod choices;
 mod field;
 mod grants;
+mod intake;
 mod limits;
 mod names;
 mod plugins;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use agent::{Engine, Retain, Server, ServerTls, Store};
 pub use auth::{Auth, Token};
+pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
 pub use schema::schema;
@@ -58,6 +60,12 @@ pub struct Config {
     pub store: Store,
     /// How plugins are run.
     pub engine: Engine,
+    /// How new versions of plugins come in.
+    pub intake: Intake,
+    /// Whose signatures count.
+    pub signing: Signing,
+    /// When a plugin that keeps failing is held back.
+    pub quarantine: Quarantine,
     /// The systems that plugins may be granted.
     pub targets: Targets,
     /// The plugins.
@@ -92,15 +100,30 @@ impl Config {
 
 fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let tree = yaml::parse(text).map_err(|error| report.add(error.place, "", &error.message)).ok()?;
-    let sections = ["server", "auth", "store", "engine", "targets", "plugins", "scheduler", "sweeps"];
-    let root = Field::root(&tree, report).mapping(&sections)?;
+    let root = Field::root(&tree, report).mapping(&[
+        "server",
+        "auth",
+        "store",
+        "engine",
+        "intake",
+        "signing",
+        "quarantine",
+        "targets",
+        "plugins",
+        "scheduler",
+        "sweeps",
+    ])?;
     let names = Names::collect(&root);
     let server = Server::read(&root, sources);
     let auth = Auth::read(&root, sources);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);
-    let plugins = plugins::read(&root, &names, sources);
+    let intake = Intake::read(&root, sources);
+    let signing = Signing::read(&root);
+    let quarantine = Quarantine::read(&root);
+    let surroundings = plugins::Surroundings { names: &names, intake: intake.as_ref(), signing: signing.as_ref() };
+    let plugins = plugins::read(&root, &surroundings, sources);
     let scheduler = Scheduler::read(&root);
     let sweeps = sweeps::read(&root);
     Some(Config {
@@ -108,6 +131,9 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         auth: auth?,
         store: store?,
         engine: engine?,
+        intake: intake?,
+        signing: signing?,
+        quarantine: quarantine?,
         targets: targets?,
         plugins: plugins?,
         scheduler: scheduler?,

@@ -19,6 +19,7 @@ pub mod sweep;
 pub mod target;
 pub mod text;
 pub mod time;
+pub mod version;
 
 pub use access::{InvalidRole, Rate, Role, ShortKey, TokenKey, names_a_caller};
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
@@ -39,3 +40,4 @@ pub use sweep::{
 pub use target::{System, Target, TargetName};
 pub use text::cut_bytes;
 pub use time::{InvalidTime, Timestamp};
+pub use version::{Arrival, Origin, Profile};

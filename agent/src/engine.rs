@@ -28,7 +28,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 pub use artefacts::CacheError;
 pub use cancel::{Cancellation, Canceller, cancellation};
-pub use program::{Finished, Invocation, LoadError, Program};
+pub use program::{Examined, Finished, Invocation, LoadError, Program};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;

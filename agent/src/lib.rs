@@ -17,8 +17,9 @@ pub mod host;
 
 pub mod engine;
 
-pub mod catalog;
 pub mod telemetry;
+
+pub mod catalog;
 
 pub mod runner;
 pub mod scheduler;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 
-use crate::catalog::{Catalog, ParamsError, Plugin, State};
+use crate::catalog::{Catalog, ParamsError, Plugin, Quarantined, State, Ticket};
 use crate::clock::Clock;
 use crate::domain::{Actor, Mode, PluginName, Run, RunId, SweepName, SweepRunId, Trigger, Usage};
 use crate::engine::{Finished, Invocation};
@@ -79,6 +79,15 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// No version of the plugin was delivered yet.
+    #[error("no version of the plugin `{name}` was delivered yet; `paramedic plugins push` brings one")]
+    Absent {
+        /// The plugin.
+        name: PluginName,
+    },
+    /// The plugin is held back because it kept failing.
+    #[error(transparent)]
+    Quarantined(Box<Quarantined>),
     /// The parameters were refused.
     #[error(transparent)]
     Params(#[from] ParamsError),
@@ -189,8 +198,9 @@ impl Runner {
     async fn start_with(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
+        let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
         let slot = self.admit()?;
-        self.begin(plugin, params, request, slot, key).await
+        self.begin((plugin, ticket), params, request, slot, key).await
     }
 
     /// The same for a check of `sweep`, which waits for its turn for as long as `patience`.
@@ -203,12 +213,14 @@ impl Runner {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
         let slot = self.admit_in_turn(sweep, patience).await?;
-        self.begin(plugin, params, request, slot, None).await
+        // With the slot in hand: the one trial of a plugin that was held back must not wait for a place.
+        let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
+        self.begin((plugin, ticket), params, request, slot, None).await
     }
 
     async fn begin(
         &self,
-        plugin: Arc<Plugin>,
+        (plugin, ticket): (Arc<Plugin>, Ticket),
         params: String,
         request: Request,
         slot: Slot,
@@ -218,7 +230,7 @@ impl Runner {
         let place = self.under_way.enter(run.clone());
         let follower = place.follow(run.clone());
         let (recorded, started) = oneshot::channel();
-        self.see_through(plugin, run, key, slot, recorded, place);
+        self.see_through((plugin, ticket), run, key, slot, recorded, place);
         match started.await {
             Ok(Ok(())) => Ok(follower),
             Ok(Err(error)) => Err(Refusal::Store(error)),
@@ -246,6 +258,7 @@ impl Runner {
             None => Err(Refusal::UnknownPlugin { name }),
             Some(State::Loading) => Err(Refusal::Loading { name }),
             Some(State::Failed(error)) => Err(Refusal::NotActive { name, reason: error.chain() }),
+            Some(State::Absent) => Err(Refusal::Absent { name }),
             Some(State::Active(plugin)) => Ok(plugin),
         }
     }
@@ -297,7 +310,7 @@ impl Runner {
     /// leave a start behind that nothing follows.
     fn see_through(
         &self,
-        plugin: Arc<Plugin>,
+        (plugin, ticket): (Arc<Plugin>, Ticket),
         run: Arc<Run>,
         key: Option<OnceKey>,
         slot: Slot,
@@ -321,6 +334,8 @@ impl Runner {
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
+            // Before the caller hears of it: whoever asks again meets the quarantine.
+            catalog.settle(ticket, &run).await;
             if record_end(&*store, &run).await {
                 place.tell(run);
             }

@@ -1,7 +1,7 @@
-//! The agent's memory: runs with their logs and host calls, the keys under which they were asked for, sweeps, and the small
-//! state of plugins.
+//! The agent's memory: runs with their logs and host calls, the keys under which they were asked for, sweeps, plugins with
+//! their versions, and the small state of plugins.
 //!
-//! [`Store`] and [`SweepStore`] are what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
+//! [`Store`], [`SweepStore`] and [`PluginStore`] are what the rest of the agent sees; [`SqliteStore`] keeps it in one SQLite file. This module owns the
 //! only SQL on our own data, the rows and the JSON in them. It knows the domain and the clock; what a run means, who
 //! may see it and when old ones are removed is decided elsewhere.
 //!
@@ -16,11 +16,14 @@
 //! or failed has left nothing behind.
 
 mod columns;
+mod components;
 mod ending;
 mod error;
 mod file;
 mod json;
 mod once;
+mod plugins;
+mod profile;
 mod query;
 mod readers;
 mod retention;
@@ -30,6 +33,7 @@ mod schema;
 mod sqlite;
 mod state;
 mod sweeps;
+mod versions;
 mod writer;
 
 use std::time::Duration;
@@ -38,6 +42,7 @@ use async_trait::async_trait;
 
 pub use error::StoreError;
 pub use once::{KEY_LIFE, Kept, KeptAnswer, KeptResult, OnceKey};
+pub use plugins::{KeepBounds, KeepsNothing, KeptPlugin, KeptQuarantine, KeptVersion, PluginStore, Waiting};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
 pub use sqlite::{SqliteStore, StoreOptions};
 pub use sweeps::{Claim, Claimed, News, SweepMemory, SweepStore};

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use store::StoreMetrics;
 
-use crate::domain::{Decision, Run, Status};
+use crate::domain::{Decision, Origin, PluginName, Run, Status};
 
 pub use sweeps::{SlotResult, SweepMetrics};
 
@@ -59,6 +59,11 @@ pub struct Metrics {
     pub turned_away: Counter,
     /// Plugins by whether they can run.
     pub plugins: Family<StateLabels, Gauge>,
+    versions_activated: Family<OriginLabels, Counter>,
+    versions_refused: Family<StepLabels, Counter>,
+    version_waiting: Family<PluginLabels, Gauge>,
+    quarantines: Family<PluginLabels, Counter>,
+    quarantined: Family<PluginLabels, Gauge>,
     /// The agent's own database.
     pub store: StoreMetrics,
     /// Sweeps and their slots.
@@ -84,6 +89,18 @@ struct PluginLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OriginLabels {
+    plugin: String,
+    origin: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    plugin: String,
+    step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     plugin: String,
     operation: String,
@@ -93,7 +110,7 @@ struct CallLabels {
 /// Label of [`Metrics::plugins`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StateLabels {
-    /// `active`, `loading` or `failed`.
+    /// `active`, `quarantined`, `loading`, `failed` or `absent`.
     pub state: &'static str,
 }
 
@@ -113,6 +130,11 @@ impl Default for Metrics {
             running: Gauge::default(),
             turned_away: Counter::default(),
             plugins: Family::default(),
+            versions_activated: Family::default(),
+            versions_refused: Family::default(),
+            version_waiting: Family::default(),
+            quarantines: Family::default(),
+            quarantined: Family::default(),
             store: StoreMetrics::register(&mut registry),
             limited: Family::default(),
             sweeps: SweepMetrics::register(&mut registry),
@@ -129,6 +151,27 @@ impl Default for Metrics {
         registry.register("runs_in_flight", "Runs under way", metrics.running.clone());
         registry.register("runs_turned_away", "Runs refused because all slots were taken", metrics.turned_away.clone());
         registry.register("plugins", "Plugins by state", metrics.plugins.clone());
+        registry.register(
+            "plugin_versions_activated",
+            "Versions of plugins that became active, by where they came from",
+            metrics.versions_activated.clone(),
+        );
+        registry.register(
+            "plugin_versions_refused",
+            "Versions of plugins that were not taken, by the step that they did not pass",
+            metrics.versions_refused.clone(),
+        );
+        registry.register(
+            "plugin_version_waiting",
+            "1 while a version of a plugin waits for its grants",
+            metrics.version_waiting.clone(),
+        );
+        registry.register(
+            "plugin_quarantines",
+            "Times that a plugin was put in quarantine",
+            metrics.quarantines.clone(),
+        );
+        registry.register("plugin_quarantined", "1 while a plugin is in quarantine", metrics.quarantined.clone());
         registry.register("requests_limited", "Requests of a token beyond its rate", metrics.limited.clone());
         Self { registry, ..metrics }
     }
@@ -153,6 +196,33 @@ impl Metrics {
             let labels = CallLabels { plugin: plugin.clone(), operation: call.operation.clone(), decision };
             self.calls.get_or_create(&labels).inc();
         }
+    }
+
+    /// Count a version that became active.
+    pub fn version_activated(&self, plugin: &PluginName, origin: Origin) {
+        let labels = OriginLabels { plugin: plugin.to_string(), origin: origin.as_str() };
+        self.versions_activated.get_or_create(&labels).inc();
+    }
+
+    /// Count a version that was not taken because of `step`, a word of a closed list.
+    pub fn version_refused(&self, plugin: &PluginName, step: &'static str) {
+        self.versions_refused.get_or_create(&StepLabels { plugin: plugin.to_string(), step }).inc();
+    }
+
+    /// Show whether a version waits for its grants.
+    pub fn version_waits(&self, plugin: &PluginName, waits: bool) {
+        let labels = PluginLabels { plugin: plugin.to_string() };
+        self.version_waiting.get_or_create(&labels).set(i64::from(waits));
+    }
+
+    /// Count a plugin that was put in quarantine.
+    pub fn quarantine_began(&self, plugin: &PluginName) {
+        self.quarantines.get_or_create(&PluginLabels { plugin: plugin.to_string() }).inc();
+    }
+
+    /// Show whether a plugin is in quarantine.
+    pub fn quarantined(&self, plugin: &PluginName, is: bool) {
+        self.quarantined.get_or_create(&PluginLabels { plugin: plugin.to_string() }).set(i64::from(is));
     }
 
     /// Count a request that came too soon after others with the same token.

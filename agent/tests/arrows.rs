@@ -32,12 +32,12 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["domain", "clock", "policy", "journal", "host"],
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
+    ("telemetry", &["domain"], &["wasmtime", "axum", "rusqlite"]),
     (
         "catalog",
-        &["domain", "clock", "policy", "host", "engine"],
+        &["domain", "clock", "policy", "store", "host", "engine", "telemetry"],
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
-    ("telemetry", &["domain"], &["wasmtime", "axum", "rusqlite"]),
     (
         "runner",
         &["domain", "clock", "store", "engine", "catalog", "telemetry"],

@@ -1,6 +1,6 @@
 //! Asks an agent as a program would, and shows all of the answer.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -46,16 +46,25 @@ impl Api {
         self.ask("POST", "/v1/runs", &fields, &body.to_string())
     }
 
-    /// Asks and waits for the answer.
-    pub fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> anyhow::Result<Answer> {
-        self.ask_bytes(method, path, fields, body.as_bytes())
+    /// Delivers a component to `path`, such as `/v1/plugins/noop/versions/0.1.0`.
+    pub fn put(&self, path: &str, component: &[u8], fields: &[&str]) -> anyhow::Result<Answer> {
+        let fields = [fields, &["content-type: application/wasm"]].concat();
+        self.send("PUT", path, &fields, component)
     }
 
-    /// The same with a body that may be no text.
-    pub fn ask_bytes(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> anyhow::Result<Answer> {
+    /// Asks and waits for the answer.
+    pub fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> anyhow::Result<Answer> {
+        self.send(method, path, fields, body.as_bytes())
+    }
+
+    /// The same with a body that may be no text. An agent that answers before it took all of the body is heard.
+    pub fn send(&self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> anyhow::Result<Answer> {
         let length = format!("content-length: {}", body.len());
         let mut stream = self.begin(method, path, &[fields, &[&length]].concat())?;
-        stream.write_all(body).context("the agent does not take the body")?;
+        match stream.write_all(body) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            written => written.context("the agent does not take the body")?,
+        }
         Answer::read(stream)
     }
 

@@ -159,6 +159,7 @@ fn every_route_but_the_listed_ones_refuses_an_unknown_caller() {
     let mut open = Vec::new();
     for (path, item) in paths {
         let place = path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "redis-ping");
+        let place = place.replace("{version}", "0.1.0").replace("{from}", "active").replace("{to}", "previous");
         for method in item.as_object().unwrap().keys() {
             let answers: Vec<_> =
                 unknown.iter().map(|api| api.ask(&method.to_uppercase(), &place, &[], "").unwrap()).collect();

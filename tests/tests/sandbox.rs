@@ -177,7 +177,8 @@ async fn configured(name: &str, file: PathBuf, grants: Vec<Grant>) -> Result<(),
     let plugin: paramedic::domain::PluginName = name.parse().unwrap();
     let entry = catalog::Entry {
         name: plugin.clone(),
-        file,
+        source: catalog::Source::File(file),
+        trust: catalog::Trust::default(),
         grants: Arc::new(Grants::new(plugin.clone(), grants)),
         defaults: Map::new(),
         settings: vec![],
@@ -191,7 +192,7 @@ async fn configured(name: &str, file: PathBuf, grants: Vec<Grant>) -> Result<(),
             assert!(!matches!(*error, PluginError::Internal(_)));
             Err(error.to_string())
         }
-        State::Loading => panic!("it is still loading"),
+        State::Loading | State::Absent => panic!("it was not loaded"),
     }
 }
 

@@ -14,6 +14,7 @@ mod silences;
 mod sweep;
 mod table;
 mod text;
+mod version;
 
 pub use notation::{assignment, read_value};
 pub use page::Paint;
@@ -23,6 +24,7 @@ pub use runs::runs;
 pub use silences::silences;
 pub use sweep::{sweep, sweep_run, sweeps};
 pub use text::printable_json;
+pub use version::{delivered, version_diff, versions};
 
 pub(crate) use page::{Page, Tone};
 pub(crate) use text::one_line as clean_line;

@@ -92,7 +92,8 @@ fn position(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
     if text == END {
         return Ok(None);
     }
-    let refusal = ApiError::InvalidHeader { name: LAST_EVENT_ID, message: "it is no id of an event of a run" };
+    let refusal =
+        ApiError::InvalidHeader { name: LAST_EVENT_ID, message: "it is no id of an event of a run".to_owned() };
     Id::read(text).map(|Id(position)| Some(position)).ok_or(refusal)
 }
 

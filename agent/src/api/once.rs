@@ -204,7 +204,7 @@ fn given(answer: KeptAnswer) -> Response {
 /// The key of a request; none where it has none. The header holds a string as RFC 8941 writes it, in quotes; without them
 /// it is taken as well.
 fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let refuse = |message: &'static str| ApiError::InvalidHeader { name: IDEMPOTENCY_KEY, message };
+    let refuse = |message: &str| ApiError::InvalidHeader { name: IDEMPOTENCY_KEY, message: message.to_owned() };
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

@@ -8,6 +8,8 @@ use super::card::{self, Paint};
 use super::near::{MAX_LISTED, near};
 use super::problem::{ApiError, Problems};
 use super::{App, Segment, Shared, shape};
+use crate::catalog::{Entry, State as PluginState};
+use crate::domain::PluginName;
 
 /// List the configured plugins.
 #[utoipa::path(
@@ -19,7 +21,10 @@ use super::{App, Segment, Shared, shape};
     )
 )]
 pub(super) async fn list(State(app): Shared, format: Format) -> Response {
-    let plugins = app.parts.catalog.list().map(|(entry, state)| shape::PluginSummary::of(entry, &state)).collect();
+    let catalog = &app.parts.catalog;
+    let summary =
+        |(entry, state): (&Entry, PluginState)| shape::PluginSummary::of(entry, &state, &catalog.standing(&entry.name));
+    let plugins = catalog.list().map(summary).collect();
     format.answer(&shape::PluginList { plugins }, |list| card::plugins(list, Paint::Plain))
 }
 
@@ -34,9 +39,16 @@ pub(super) async fn list(State(app): Shared, format: Format) -> Response {
     )
 )]
 pub(super) async fn show(State(app): Shared, format: Format, Segment(name): Segment) -> Result<Response, ApiError> {
-    let described = name.parse().ok().and_then(|name| app.parts.catalog.describe(&name));
-    let (entry, state) = described.ok_or_else(|| unknown_plugin(&app, &name))?;
-    Ok(format.answer(&shape::Plugin::of(entry, &state), |plugin| card::plugin(plugin, Paint::Plain)))
+    let name = name.parse().map_err(|_| unknown_plugin(&app, &name))?;
+    answer(&app, format, &name)
+}
+
+/// The plugin of that name in full.
+pub(super) fn answer(app: &App, format: Format, name: &PluginName) -> Result<Response, ApiError> {
+    let catalog = &app.parts.catalog;
+    let (entry, state) = catalog.describe(name).ok_or_else(|| unknown_plugin(app, name.as_str()))?;
+    let plugin = shape::Plugin::of(entry, &state, &catalog.standing(name));
+    Ok(format.answer(&plugin, |plugin| card::plugin(plugin, Paint::Plain)))
 }
 
 /// The refusal of a name that no plugin has, with those that may be meant.

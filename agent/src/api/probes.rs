@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::problem::Problems;
 use super::{App, Shared, shape};
-use crate::catalog::State as PluginState;
+use crate::catalog::{Entry, State as PluginState};
 use crate::telemetry::StateLabels;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -72,6 +72,10 @@ pub(super) struct Counts {
     loading: u32,
     /// They cannot run.
     failed: u32,
+    /// Nothing was delivered of them yet.
+    absent: u32,
+    /// They could run, and are held back because they kept failing.
+    quarantined: u32,
 }
 
 /// Whether the agent does its work: runs are accepted and can be recorded, and every plugin was tried.
@@ -98,7 +102,13 @@ async fn readiness(app: &App) -> Readiness {
     let parts = &app.parts;
     let health = parts.store.health().await;
     let (loaded, accepting) = (*parts.loaded.borrow(), !parts.runner.is_stopping());
-    let inactive = parts.catalog.list().filter(|(_, state)| !matches!(state, PluginState::Active(_)));
+    let runs = |(entry, state): &(&Entry, PluginState)| {
+        matches!(state, PluginState::Active(_)) && parts.catalog.standing(&entry.name).hold.is_none()
+    };
+    let inactive = parts.catalog.list().filter(|plugin| !runs(plugin));
+    let summary = |(entry, state): (&Entry, PluginState)| {
+        shape::PluginSummary::of(entry, &state, &parts.catalog.standing(&entry.name))
+    };
     Readiness {
         ready: loaded && accepting && health.is_writable(),
         accepting,
@@ -106,15 +116,17 @@ async fn readiness(app: &App) -> Readiness {
         store: if health.is_writable() { StoreState::Writable } else { StoreState::Failing },
         plugins: counts(app),
         problem: health.problem,
-        inactive: Some(inactive.map(|(entry, state)| shape::PluginSummary::of(entry, &state)).collect()),
+        inactive: Some(inactive.map(summary).collect()),
     }
 }
 
 fn counts(app: &App) -> Counts {
     let mut counts = Counts::default();
-    for (_, state) in app.parts.catalog.list() {
+    for (entry, state) in app.parts.catalog.list() {
         match state {
+            PluginState::Active(_) if app.parts.catalog.standing(&entry.name).hold.is_some() => counts.quarantined += 1,
             PluginState::Active(_) => counts.active += 1,
+            PluginState::Absent => counts.absent += 1,
             PluginState::Loading => counts.loading += 1,
             PluginState::Failed(_) => counts.failed += 1,
         }
@@ -132,8 +144,10 @@ fn counts(app: &App) -> Counts {
     )
 )]
 pub(super) async fn metrics(State(app): Shared) -> Response {
-    let Counts { active, loading, failed } = counts(&app);
-    for (state, count) in [("active", active), ("loading", loading), ("failed", failed)] {
+    let Counts { active, loading, failed, absent, quarantined } = counts(&app);
+    for (state, count) in
+        [("active", active), ("loading", loading), ("failed", failed), ("absent", absent), ("quarantined", quarantined)]
+    {
         app.parts.metrics.plugins.get_or_create(&StateLabels { state }).set(i64::from(count));
     }
     let (store, health) = (&app.parts.metrics.store, app.parts.store.health().await);

@@ -13,8 +13,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHE
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalog::ParamsError;
-use crate::domain::{Actor, Rate, Role, RunId, SweepRunId, Timestamp};
+use crate::catalog::{ParamsError, Step, Undelivered};
+use crate::domain::{Actor, PluginName, Rate, Role, RunId, SweepRunId, Timestamp};
 use crate::runner::Refusal;
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
@@ -59,7 +59,7 @@ pub(super) enum ApiError {
     #[error("the query is not understood")]
     InvalidQuery(Vec<BadParameter>),
     #[error("the header `{name}` is not understood: {message}")]
-    InvalidHeader { name: HeaderName, message: &'static str },
+    InvalidHeader { name: HeaderName, message: String },
     #[error("this idempotency key stands for another request; take a new key for each thing that is to be done")]
     KeyReused,
     #[error("what was first asked for with this idempotency key is still under way")]
@@ -78,6 +78,27 @@ pub(super) enum ApiError {
     UnknownSilence(String),
     #[error("the body holds what cannot be meant")]
     BadFields(Vec<BadField>),
+    #[error("the body must be `application/wasm`, not `{0}`")]
+    NotWasm(String),
+    #[error("the body can be sent as it is or as `gzip`, not as `{0}`")]
+    UnsupportedEncoding(String),
+    #[error("the component has more than {limit} bytes, which is the limit (`intake.max_component`)")]
+    ComponentTooLarge { limit: u64 },
+    #[error("the body cannot be decompressed as gzip: {0}")]
+    NotGzip(std::io::Error),
+    #[error("{max} uploads are under way, which is the most", max = .0)]
+    TooManyUploads(usize),
+    #[error("the upload cannot be written")]
+    UploadNotStored(#[source] std::io::Error),
+    #[error("`{given}` names no version: expected {expected}")]
+    InvalidVersion { given: String, expected: &'static str },
+    #[error(
+        "no plugin is named `{name}` in the configuration, and only those that are can be delivered; add\nplugins:\n  \
+         {name}:\n    source: upload\n    grants: []\na version that needs grants then waits, and says which lines they are"
+    )]
+    PluginNotConfigured { name: PluginName },
+    #[error(transparent)]
+    Undelivered(Undelivered),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -149,13 +170,16 @@ macro_rules! kinds {
 kinds! {
     MalformedJson = BAD_REQUEST "malformed-json": "The body is not JSON";
     BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
-    InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
     InvalidHeader = BAD_REQUEST "invalid-header": "A header is not understood";
+    InvalidVersion = BAD_REQUEST "invalid-version": "This names no version";
+    InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
     ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
     Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
+    PluginNotConfigured = NOT_FOUND "plugin-not-configured": "The plugin is not configured";
+    UnknownVersion = NOT_FOUND "unknown-version": "There is no such version";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
     UnknownSweep = NOT_FOUND "unknown-sweep": "There is no such sweep";
     UnknownSilence = NOT_FOUND "unknown-silence": "There is no such silence";
@@ -165,15 +189,20 @@ kinds! {
     PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
     InProgress = CONFLICT "in-progress": "The first of these requests is under way";
     RunEnded = CONFLICT "run-ended": "The run has ended";
+    OtherSource = CONFLICT "other-source": "The plugin comes another way";
+    VersionExists = CONFLICT "version-exists": "The version has other bytes";
+    VersionInUse = CONFLICT "version-in-use": "The version is active";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
     KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
+    VersionRefused = UNPROCESSABLE_ENTITY "version-refused": "The version did not pass a step";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
     TooManyStreams = TOO_MANY_REQUESTS "too-many-streams": "Too many watch runs";
     RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
     Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
+    PluginQuarantined = SERVICE_UNAVAILABLE "plugin-quarantined": "The plugin is held back";
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
     ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
     StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable": "The store does not take or give records";
@@ -222,7 +251,14 @@ impl ApiError {
             Self::MethodNotAllowed(_) => told(Kind::MethodNotAllowed),
             Self::NotAcceptable(_) => told(Kind::NotAcceptable),
             Self::UnsupportedMediaType(_) => told(Kind::UnsupportedMediaType),
-            Self::BodyTooLarge { .. } => told(Kind::BodyTooLarge),
+            Self::BodyTooLarge { .. } | Self::ComponentTooLarge { .. } => told(Kind::BodyTooLarge),
+            Self::NotWasm(_) | Self::UnsupportedEncoding(_) => told(Kind::UnsupportedMediaType),
+            Self::NotGzip(_) => told(Kind::BodyBroken),
+            Self::TooManyUploads(_) => later(Kind::Busy, 5),
+            Self::UploadNotStored(_) => Answer { retry_after: Some(10), ..kept(Kind::StoreUnavailable) },
+            Self::InvalidVersion { .. } => told(Kind::InvalidVersion),
+            Self::PluginNotConfigured { .. } => told(Kind::PluginNotConfigured),
+            Self::Undelivered(undelivered) => undelivered_answer(undelivered),
             Self::BodyTooSlow { .. } => told(Kind::BodyTooSlow),
             Self::BodyBroken(_) => told(Kind::BodyBroken),
             Self::MalformedJson(_) => told(Kind::MalformedJson),
@@ -240,7 +276,8 @@ impl ApiError {
             Self::UnknownSilence(_) => told(Kind::UnknownSilence),
             Self::BadFields(_) => told(Kind::InvalidBody),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
-            Self::Refused(Refusal::NotActive { .. }) => told(Kind::PluginNotActive),
+            Self::Refused(Refusal::NotActive { .. } | Refusal::Absent { .. }) => told(Kind::PluginNotActive),
+            Self::Refused(Refusal::Quarantined(held)) => later(Kind::PluginQuarantined, held.retry_after()),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(_) | ParamsError::TooLarge { .. })) => {
                 told(Kind::InvalidParams)
             }
@@ -277,8 +314,23 @@ impl ApiError {
         match self {
             Self::UnknownPlugin { name, .. } => Some(name.clone()),
             Self::Refused(
-                Refusal::UnknownPlugin { name } | Refusal::Loading { name } | Refusal::NotActive { name, .. },
-            ) => Some(name.to_string()),
+                Refusal::UnknownPlugin { name }
+                | Refusal::Loading { name }
+                | Refusal::NotActive { name, .. }
+                | Refusal::Absent { name },
+            )
+            | Self::PluginNotConfigured { name } => Some(name.to_string()),
+            Self::Refused(Refusal::Quarantined(held)) => Some(held.name.to_string()),
+            Self::Undelivered(undelivered) => Some(plugin_of(undelivered)?.to_string()),
+            _ => None,
+        }
+    }
+
+    fn step(&self) -> Option<String> {
+        match self {
+            Self::Undelivered(Undelivered::Refused { error, .. }) => Some(error.step().as_str().to_owned()),
+            Self::ComponentTooLarge { .. } => Some(Step::Size.as_str().to_owned()),
+            Self::NotGzip(_) => Some(Step::Decompress.as_str().to_owned()),
             _ => None,
         }
     }
@@ -311,6 +363,32 @@ impl ApiError {
     }
 }
 
+/// A version that was not taken is its sender's matter, unless the agent has a defect.
+fn undelivered_answer(undelivered: &Undelivered) -> Answer {
+    match undelivered {
+        Undelivered::UnknownPlugin { .. } => told(Kind::UnknownPlugin),
+        Undelivered::OtherSource { .. } => told(Kind::OtherSource),
+        Undelivered::Exists { .. } => told(Kind::VersionExists),
+        Undelivered::UnknownVersion { .. } => told(Kind::UnknownVersion),
+        Undelivered::InUse { .. } => told(Kind::VersionInUse),
+        Undelivered::Refused { error, .. } if error.step() == Step::Internal => kept(Kind::Internal),
+        Undelivered::Refused { .. } => told(Kind::VersionRefused),
+        Undelivered::Store(error) => store_answer(error),
+    }
+}
+
+fn plugin_of(undelivered: &Undelivered) -> Option<&PluginName> {
+    match undelivered {
+        Undelivered::UnknownPlugin { name }
+        | Undelivered::OtherSource { name, .. }
+        | Undelivered::Exists { name, .. }
+        | Undelivered::UnknownVersion { name, .. }
+        | Undelivered::InUse { name, .. }
+        | Undelivered::Refused { name, .. } => Some(name),
+        Undelivered::Store(_) => None,
+    }
+}
+
 /// The store's failures are ours, except where a caller asked for something that cannot be.
 fn store_answer(error: &StoreError) -> Answer {
     let unavailable = |seconds| Answer { retry_after: Some(seconds), ..kept(Kind::StoreUnavailable) };
@@ -327,6 +405,7 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::Foreign { .. }
         | StoreError::DuplicateRun(_)
         | StoreError::UnknownRun(_)
+        | StoreError::UnknownVersion { .. }
         | StoreError::Conflict { .. }
         | StoreError::KeyTaken
         | StoreError::StateFull(_)
@@ -373,6 +452,7 @@ impl Failed {
             instance: format!("urn:paramedic:request:{request}"),
             request_id: request.to_owned(),
             plugin: error.plugin(),
+            step: error.step(),
             run: error.run(),
             role: error.role(),
             errors: error.errors(),
@@ -420,6 +500,10 @@ pub struct Problem {
     /// The plugin that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// The step that a version did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "signature")]
+    pub step: Option<String>,
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,

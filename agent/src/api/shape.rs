@@ -10,17 +10,19 @@ mod plugin;
 mod run;
 mod silence;
 mod sweep;
+mod version;
 mod word;
 
 pub use call::{Call, LogLine};
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
-pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary};
+pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary, Quarantine};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
 pub use silence::{Silence, SilenceList, SilenceRequest};
 pub use sweep::{CheckResult, Schedule, Standing, Sweep, SweepEvent, SweepList, SweepRun, SweepSummary};
+pub use version::{Delivered, Difference, Version, VersionCandidate, VersionDiff, VersionList, VersionSide};
 pub use word::{
-    Decision, EventKind, FailureKind, LogLevel, LogSource, Mode, Muted, PluginKind, PluginState, Reason, Risk,
-    RunState, Status, SweepRunState, Trigger,
+    Became, Decision, EventKind, FailureKind, LogLevel, LogSource, Mode, Muted, Origin, PluginKind, PluginState,
+    Reason, Risk, RunState, Status, Step, SweepRunState, Trigger, VersionState,
 };
 
 use serde_json::Value;

@@ -144,9 +144,9 @@ async fn outcome(under_way: UnderWay, patience: Patience) -> Option<Option<Sweep
 pub(super) async fn show_one(
     State(app): Shared,
     format: Format,
-    Segments(path): Segments<2>,
+    Segments(path): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let [name, id] = path;
+    let (name, id) = path;
     let name = named(&app, &name)?;
     let unknown = || ApiError::UnknownSweepRun(crate::domain::cut_bytes(&id, 80).to_owned());
     let run = app.parts.scheduler.run_of(id.parse::<SweepRunId>().map_err(|_| unknown())?).await?;

@@ -11,3 +11,4 @@ mod once;
 mod probes;
 mod routes;
 mod sweeps;
+mod versions;

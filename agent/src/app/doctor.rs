@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::catalog::{Catalog, Surroundings};
+use crate::catalog::{Catalog, Source, Surroundings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Token};
 use crate::domain::{Diagnosis, Severity, Timestamp};
 use crate::engine::Engine;
 use crate::host::NoMemory;
+use crate::store::KeepsNothing;
 
 /// Examine what `config` names. Nothing is changed and the store is not opened, so this can run beside the agent.
 pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
@@ -61,8 +62,12 @@ async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow:
         clock: Arc::new(SystemClock),
         io: tokio::runtime::Handle::current(),
     };
-    let catalog = Catalog::new(engine, surroundings, super::entries(config));
+    let way_in = super::intake::intake(config, Arc::new(KeepsNothing), Arc::default());
+    let catalog = Catalog::with(way_in, engine, surroundings, super::intake::entries(config));
     catalog.load_all().await;
+    if let Some(mut folder) = super::intake::folder(config) {
+        folder.look(&catalog).await;
+    }
     let mut report: Vec<_> = catalog.list().map(|(entry, state)| plugin(entry, &state)).collect();
     report.extend(config.sweeps.iter().map(|(name, sweep)| self::sweep(&catalog, name, sweep)));
     Ok(report)
@@ -76,7 +81,8 @@ fn sweep(catalog: &Catalog, name: &crate::domain::SweepName, sweep: &crate::conf
             Some(format!("{}: {}", check.plugin, super::sweeps::params_refused(&error)))
         }
         // That is told of the plugin.
-        Some(crate::catalog::State::Loading | crate::catalog::State::Failed(_)) | None => None,
+        Some(crate::catalog::State::Loading | crate::catalog::State::Failed(_) | crate::catalog::State::Absent)
+        | None => None,
     });
     let subject = format!("sweep/{name}");
     match refused {
@@ -109,7 +115,16 @@ fn plugin(entry: &crate::catalog::Entry, state: &crate::catalog::State) -> Diagn
             severity: Severity::Error,
             subject,
             message: error.chain(),
-            remedy: Some(error.remedy(&entry.file)),
+            remedy: Some(error.remedy(&entry.source)),
+        },
+        State::Absent => Diagnosis {
+            severity: Severity::Ok,
+            subject,
+            message: match entry.source {
+                Source::File(_) | Source::Folder => "no version lies in the folder".to_owned(),
+                Source::Upload => "its versions are pushed to the agent, which keeps them".to_owned(),
+            },
+            remedy: Some(format!("ask the agent: paramedic plugins {}", entry.name)),
         },
         State::Loading => Diagnosis {
             severity: Severity::Error,

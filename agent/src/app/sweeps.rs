@@ -79,7 +79,7 @@ impl CheckRunner for Checks {
     fn targets(&self, check: &Check) -> Vec<Target> {
         match self.catalog.get(&check.plugin) {
             Some(State::Active(plugin)) => plugin.targets(&check.params),
-            Some(State::Loading | State::Failed(_)) | None => Vec::new(),
+            Some(State::Loading | State::Failed(_) | State::Absent) | None => Vec::new(),
         }
     }
 
@@ -115,9 +115,11 @@ impl CheckRunner for Checks {
 /// The result of a check that did not start.
 fn refused(plugin: PluginName, refusal: &Refusal) -> CheckResult {
     let (reason, summary) = match refusal {
-        Refusal::UnknownPlugin { .. } | Refusal::Loading { .. } | Refusal::NotActive { .. } => {
-            (Reason::NotActive, refusal.to_string())
-        }
+        Refusal::UnknownPlugin { .. }
+        | Refusal::Loading { .. }
+        | Refusal::NotActive { .. }
+        | Refusal::Absent { .. }
+        | Refusal::Quarantined(_) => (Reason::NotActive, refusal.to_string()),
         Refusal::Params(error) => (Reason::Params, params_refused(error)),
         Refusal::Busy { .. } => {
             (Reason::TurnedAway, format!("its turn did not come within {} s: {refusal}", PATIENCE.as_secs()))

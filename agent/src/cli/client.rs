@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response, Url};
 use rustls::pki_types::CertificateDer;
@@ -27,6 +27,19 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For a run, whose deadline is the agent's business and at most a quarter of an hour.
 const RUN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// For a component, which the agent may compile for a minute after it arrived.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// A component to be sent.
+pub(super) struct Upload {
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_gzip: bool,
+    /// Digest of the uncompressed component.
+    pub(super) digest: Option<String>,
+    /// The file of its signature, as base64.
+    pub(super) signature: Option<String>,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -145,9 +158,39 @@ impl Client {
         self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
     }
 
-    /// End something.
+    /// End or remove something.
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
         self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await
+    }
+
+    /// Do something that needs no words.
+    pub(super) async fn act<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
+        self.ask(self.request(Method::POST, self.url(path)).timeout(UPLOAD_TIMEOUT)).await
+    }
+
+    /// Send a component to a place that it names itself.
+    pub(super) async fn push<T: DeserializeOwned>(&self, path: &[&str], upload: Upload) -> Result<T, AskError> {
+        self.send(Method::POST, path, upload).await
+    }
+
+    /// Send a component to its place.
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &[&str], upload: Upload) -> Result<T, AskError> {
+        self.send(Method::PUT, path, upload).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, method: Method, path: &[&str], upload: Upload) -> Result<T, AskError> {
+        let Upload { bytes, is_gzip, digest, signature } = upload;
+        let mut request = self.request(method, self.url(path)).header(CONTENT_TYPE, "application/wasm").body(bytes);
+        if is_gzip {
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        if let Some(digest) = digest {
+            request = request.header("Paramedic-Digest", digest);
+        }
+        if let Some(signature) = signature {
+            request = request.header("Paramedic-Signature", signature);
+        }
+        self.ask(request.timeout(UPLOAD_TIMEOUT)).await
     }
 
     fn url(&self, path: &[&str]) -> Url {

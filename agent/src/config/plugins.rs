@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::domain::{Grant, Limits, PluginName};
 
+use super::choices::choose_from;
 use super::field::{Field, Mapping};
+use super::intake::{Intake, Signing};
 use super::limits;
 use super::names::Names;
 use super::report::quoted;
@@ -19,6 +21,8 @@ use super::{grants, yaml};
 pub struct Plugin {
     /// The component.
     pub source: Source,
+    /// Names of the keys of which one has to have signed it; none where `signing` alone decides.
+    pub signed_by: Option<Vec<String>>,
     /// What it may do. Empty means nothing.
     pub grants: Vec<Grant>,
     /// Parameters that hold where a request names none.
@@ -34,39 +38,74 @@ pub struct Plugin {
 pub enum Source {
     /// A file on this machine.
     File(PathBuf),
+    /// The watched folder, under the plugin's name.
+    Folder,
+    /// Whoever may push it over the API.
+    Upload,
+}
+
+/// What a plugin may refer to. What could not be read is none, and was told where it stands.
+pub(super) struct Surroundings<'a> {
+    pub(super) names: &'a Names<'a>,
+    pub(super) intake: Option<&'a Intake>,
+    pub(super) signing: Option<&'a Signing>,
 }
 
 /// Read `plugins`.
 pub(super) fn read(
     root: &Mapping<'_>,
-    names: &Names<'_>,
+    around: &Surroundings<'_>,
     sources: &Sources<'_>,
 ) -> Option<BTreeMap<PluginName, Plugin>> {
     let Some(field) = root.get("plugins") else { return Some(BTreeMap::new()) };
     let read: Vec<_> = field
         .entries()?
         .iter()
-        .map(|entry| (entry.parsed::<PluginName>(), Plugin::read(&entry.value, names, sources)))
+        .map(|entry| (entry.parsed::<PluginName>(), Plugin::read(&entry.value, around, sources)))
         .collect();
     read.into_iter().map(|(name, plugin)| Some((name?, plugin?))).collect()
 }
 
 impl Plugin {
-    fn read(field: &Field<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Option<Self> {
-        let plugin = field.mapping(&["source", "grants", "params", "settings", "limits"])?;
-        let source = plugin.required("source", |field| Source::read(field, sources));
-        let grants = plugin.or("grants", Vec::new(), |field| field.all(|item| grants::read(item, names)));
+    fn read(field: &Field<'_>, around: &Surroundings<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let plugin = field.mapping(&["source", "signed_by", "grants", "params", "settings", "limits"])?;
+        let source = plugin.required("source", |field| Source::read(field, around, sources));
+        let signed_by = plugin.or("signed_by", None, |field| match around.signing {
+            Some(signing) => signing.names(field).map(Some),
+            None => Some(None),
+        });
+        let grants = plugin.or("grants", Vec::new(), |field| field.all(|item| grants::read(item, around.names)));
         let limits = limits::read(&plugin);
         let most = limits.map_or(usize::MAX, |limits| limits.params_bytes);
         let params = plugin.or("params", Map::new(), |field| params(field, most));
         let settings = plugin.or("settings", BTreeMap::new(), settings);
-        Some(Self { source: source?, grants: grants?, params: params?, settings: settings?, limits: limits? })
+        Some(Self {
+            source: source?,
+            signed_by: signed_by?,
+            grants: grants?,
+            params: params?,
+            settings: settings?,
+            limits: limits?,
+        })
     }
 }
 
 impl Source {
-    fn read(field: &Field<'_>, sources: &Sources<'_>) -> Option<Self> {
-        field.mapping(&["file"])?.required("file", |file| sources.path(file)).map(Self::File)
+    fn read(field: &Field<'_>, around: &Surroundings<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let yaml::Value::Text(word) = field.value() else {
+            return field.mapping(&["file"])?.required("file", |file| sources.path(file)).map(Self::File);
+        };
+        match word.as_str() {
+            "upload" => Some(Self::Upload),
+            "folder" if around.intake.is_some_and(|intake| intake.folder.is_none()) => {
+                field.refuse("`intake.folder` says which folder that is, and is missing")
+            }
+            "folder" => Some(Self::Folder),
+            word => {
+                let choices = choose_from(word, ["upload", "folder"]);
+                field.refuse(format!("{} is no source{choices}, or write `{{ file: PATH }}`", quoted(word)))
+            }
+        }
     }
 }
 

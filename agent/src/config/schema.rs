@@ -20,6 +20,9 @@ pub fn schema() -> Value {
             optional("auth", auth()),
             optional("store", store()),
             optional("engine", engine()),
+            optional("intake", intake()),
+            optional("signing", signing()),
+            optional("quarantine", quarantine()),
             optional("targets", targets()),
             optional("plugins", named("The plugins, by the names that they have in the API.", NAME, plugin())),
             optional("scheduler", scheduler()),
@@ -137,6 +140,46 @@ fn engine() -> Value {
     )
 }
 
+fn intake() -> Value {
+    let folder = "Watched directory of plugins whose `source` is `folder`; also a mounted ConfigMap or Secret.";
+    object(
+        "How new versions of plugins come in, and how many are kept.",
+        [
+            optional("folder", text(folder)),
+            optional("max_component", size("Largest component, uncompressed, 1KiB to 32MiB.", 32 << 20)),
+            optional("keep", whole("Versions of one plugin.", 2..=100, 10)),
+            optional("keep_size", size("All versions of one plugin together, 1MiB to 16GiB.", 256 << 20)),
+        ],
+    )
+}
+
+fn signing() -> Value {
+    let key = json!({
+        "type": "string",
+        "pattern": "^RW[A-Za-z0-9+/]{54}$",
+        "description": "The second line of the file `.pub` that minisign made.",
+    });
+    object(
+        "Whose signatures count.",
+        [
+            optional("keys", named("Public keys of minisign, by names of your own.", "^[A-Za-z0-9._@-]{1,64}$", key)),
+            optional("required", switch("Take no plugin without a signature by one of the keys.")),
+        ],
+    )
+}
+
+fn quarantine() -> Value {
+    let (first, longest) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+    object(
+        "When a plugin that keeps failing by its own fault is held back.",
+        [
+            optional("faults", whole("Faults in a row.", 1..=1000, 5)),
+            optional("first", duration("How long it is held back; twice as long each further time. 1s to 1d.", first)),
+            optional("longest", duration("How long it is held back at most, from `first` to 7d.", longest)),
+        ],
+    )
+}
+
 fn targets() -> Value {
     let target = |system: System, target| {
         let about = format!("{system} targets, by the names that grants use.");
@@ -206,11 +249,22 @@ fn http() -> Value {
 }
 
 fn plugin() -> Value {
+    let source = json!({
+        "description": "Where its component comes from: a file, the watched folder, or whoever may push it over the API.",
+        "oneOf": [{ "enum": ["upload", "folder"] }, file("The component.")],
+    });
+    let signed_by = json!({
+        "type": ["array", "null"],
+        "minItems": 1,
+        "items": text("Name of one of `signing.keys`."),
+        "description": "The keys of which one has to have signed it.",
+    });
     let settings = json!({ "type": "string", "description": "A text that the plugin reads by this name." });
     object(
         "A plugin.",
         [
-            required("source", file("The component.")),
+            required("source", source),
+            optional("signed_by", signed_by),
             optional("grants", list("What it may do. Nothing is allowed that is not granted.", grant())),
             optional(
                 "params",
@@ -452,8 +506,18 @@ mod tests {
             assert_eq!(described, fields.into_iter().collect(), "{path}");
             paths.insert(path);
         }
-        for section in ["", "server.tls", "auth.tokens[0]", "store.retain", "engine", "plugins.pg-slow-queries.limits"]
-        {
+        for section in [
+            "",
+            "server.tls",
+            "auth.tokens[0]",
+            "store.retain",
+            "engine",
+            "intake",
+            "signing",
+            "quarantine",
+            "plugins.pg-slow-queries.limits",
+            "plugins.pg-outbox",
+        ] {
             assert!(paths.contains(section), "the example has no `{section}`: {paths:?}");
         }
     }
@@ -481,6 +545,11 @@ mod tests {
             ("targets: { postgres: { main: { url: \"postgres://u:p@h\" } } }", "/targets/postgres/main/url"),
             ("targets: { queue: { q: { redis: r, name: n } } }", "/targets/queue/q"),
             ("plugins: { p: { grants: [] } }", "/plugins/p"),
+            ("plugins: { p: { source: push } }", "/plugins/p/source"),
+            ("plugins: { p: { source: upload, signed_by: [] } }", "/plugins/p/signed_by"),
+            ("signing: { keys: { release: RWshort } }", "/signing/keys/release"),
+            ("intake: { keep: 1 }", "/intake/keep"),
+            ("quarantine: { first: 60 }", "/quarantine/first"),
             (
                 "plugins: { p: { source: { file: f }, grants: [{ postgres: m, verbs: [ping] }] } }",
                 "/plugins/p/grants/0",

@@ -1,5 +1,6 @@
 //! Whole files: good ones, hostile ones; in `refusals` the bad ones, in `samples` those that we publish.
 
+mod intake;
 mod refusals;
 pub(super) mod samples;
 
@@ -176,7 +177,8 @@ fn relative_paths_begin_at_the_directory_of_the_file() {
     let config = Config::parse(text, Path::new("/etc/paramedic/paramedic.yaml"), &env).unwrap();
     assert_eq!(config.store.path, Path::new("/etc/paramedic/a.db"));
     assert_eq!(config.engine.cache, Path::new("/c"));
-    let Source::File(file) = &config.plugins[&"p".parse().unwrap()].source;
+    let source = &config.plugins[&"p".parse().unwrap()].source;
+    let Source::File(file) = source else { panic!("{source:?}") };
     assert_eq!(file, Path::new("/etc/paramedic/../p.wasm"));
 }
 
@@ -329,6 +331,11 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
         "plugins: { p: { source: { file: p }, grants: [ { redis: @, verbs: [@] } ], settings: @ } }",
         "plugins: { @: 1 }",
         "auth: { key: @, rate: @, tokens: [ { name: @, role: @, expires: @, hmac: @, rate: @ } ] }",
+        "signing: { keys: { k: @ }, required: @ }",
+        "signing: { keys: { @: 1 } }",
+        "plugins: { p: { source: @, signed_by: @ } }",
+        "plugins: { p: { source: upload, signed_by: [@] } }",
+        "intake: { keep: @ }",
     ];
     for place in places {
         for shape in shapes {

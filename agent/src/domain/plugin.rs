@@ -16,6 +16,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Check, Self::Mitigation, Self::Responder];
+
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,6 +41,9 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -53,6 +53,20 @@ impl Program {
     }
 }
 
+/// A component whose imports were read, and of which nothing was compiled yet.
+pub struct Examined {
+    component: Arc<[u8]>,
+    digest: Digest,
+    imports: Imports,
+}
+
+impl Examined {
+    /// What it imports.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
+    }
+}
+
 /// Why a component was not loaded. Each has its own words, so that its author knows what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -147,8 +161,26 @@ impl Engine {
         name: &crate::domain::PluginName,
     ) -> Result<Program, LoadError> {
         let bytes = component.clone();
-        let (digest, imports) = aside(move || (Digest::of(&bytes), Imports::read(&bytes))).await?;
-        let imports = imports?;
+        let digest = aside(move || Digest::of(&bytes)).await?;
+        let examined = self.examine(component, digest).await?;
+        self.prepare(examined, grants, name).await
+    }
+
+    /// Read and validate a component of that digest, without judging what it imports.
+    pub async fn examine(&self, component: Arc<[u8]>, digest: Digest) -> Result<Examined, LoadError> {
+        let bytes = component.clone();
+        let imports = aside(move || Imports::read(&bytes)).await??;
+        Ok(Examined { component, digest, imports })
+    }
+
+    /// Judge a component that was examined, and only then compile and link it.
+    pub async fn prepare(
+        &self,
+        examined: Examined,
+        grants: &Grants,
+        name: &crate::domain::PluginName,
+    ) -> Result<Program, LoadError> {
+        let Examined { component, digest, imports } = examined;
         imports.judge(name, grants)?;
         let compiled = self.compiled(component, &digest).await?;
         let linker = self.linkers.holding(imports.interfaces().collect()).map_err(LoadError::Link)?;

@@ -101,6 +101,11 @@ impl Imports {
         self.0.keys().copied()
     }
 
+    /// The interfaces, each with the functions that are imported of it.
+    pub fn functions(&self) -> impl Iterator<Item = (Interface, &BTreeSet<String>)> {
+        self.0.iter().map(|(interface, functions)| (*interface, functions))
+    }
+
     /// Compare the imports with the grants of the plugin. An interface of which nothing is granted is refused here, and is
     /// not linked either.
     pub fn judge(&self, plugin: &PluginName, grants: &Grants) -> Result<(), ImportsError> {

@@ -111,6 +111,11 @@ impl Columns<'_> {
         Ok(text)
     }
 
+    /// The value of a column reads well and makes no sense.
+    pub(super) fn damaged(&self, column: &str, source: impl Error + Send + Sync + 'static) -> StoreError {
+        self.corrupt(column, source)
+    }
+
     fn corrupt(&self, column: &str, source: impl Error + Send + Sync + 'static) -> StoreError {
         StoreError::corrupt(format!("{}.{column}", self.table), source)
     }

@@ -67,6 +67,14 @@ pub enum StoreError {
     /// No run of that id was recorded.
     #[error("there is no run {0}")]
     UnknownRun(RunId),
+    /// That version of a plugin is not kept.
+    #[error("version {version} of {plugin} is not kept")]
+    UnknownVersion {
+        /// The plugin.
+        plugin: PluginName,
+        /// The version.
+        version: String,
+    },
     /// The caller's argument makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -114,6 +122,7 @@ impl StoreError {
             | Self::Locked { .. }
             | Self::DuplicateRun(_)
             | Self::UnknownRun(_)
+            | Self::UnknownVersion { .. }
             | Self::Invalid(_)
             | Self::InvalidPage(_)
             | Self::Conflict { .. }
@@ -134,6 +143,7 @@ impl StoreError {
             | Self::Locked { .. }
             | Self::DuplicateRun(_)
             | Self::UnknownRun(_)
+            | Self::UnknownVersion { .. }
             | Self::Invalid(_)
             | Self::InvalidPage(_)
             | Self::Conflict { .. }

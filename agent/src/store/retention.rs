@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::StoreError;
 use super::columns::millis;
+use super::{StoreError, components};
 use crate::domain::Timestamp;
 
 /// Rows after which a step is long enough. A single run can have more, and is removed whole.
@@ -50,7 +50,8 @@ pub(super) fn step(db: &Connection, rule: Rule) -> Result<u64, StoreError> {
 fn wants_more(db: &Connection, rule: Rule) -> Result<bool, StoreError> {
     match rule {
         Rule::StartedBefore(_) => Ok(true),
-        Rule::Above(bytes) => Ok(live_bytes(db)? > bytes),
+        // Components are bounded by rules of their own; they must not push the runs out.
+        Rule::Above(bytes) => Ok(live_bytes(db)?.saturating_sub(components::total_bytes(db)?) > bytes),
     }
 }
 

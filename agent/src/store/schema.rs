@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_runs_and_state.sql"),
     include_str!("migrations/0002_idempotency_keys.sql"),
     include_str!("migrations/0003_sweeps.sql"),
+    include_str!("migrations/0004_plugins.sql"),
 ];
 
 /// The version of the file; 0 for one without a table, such as a fresh one. Refuses what is not ours or too new.

@@ -15,7 +15,7 @@ use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
     Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
-    StoreError, file, once, retention, runs, state, sweeps,
+    StoreError, components, file, once, retention, runs, state, sweeps,
 };
 use crate::clock::Clock;
 use crate::domain::{Actor, PluginName, Run, RunId};
@@ -47,6 +47,8 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     pub(super) writer: Writer,
     pub(super) readers: Readers,
+    /// Held while a component is written: see `plugins`.
+    pub(super) keeping: tokio::sync::Mutex<()>,
     interrupted: usize,
     /// When a write was last tried to see whether it works again, in milliseconds since 1970.
     probed: AtomicU64,
@@ -70,7 +72,16 @@ impl SqliteStore {
         let identity = file::identity(&path).map_err(at)?;
         let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
         let readers = Readers::new(path.clone(), options.readers);
-        Ok(Self { path, identity, clock, writer, readers, interrupted, probed: AtomicU64::new(0) })
+        Ok(Self {
+            path,
+            identity,
+            clock,
+            writer,
+            readers,
+            keeping: tokio::sync::Mutex::default(),
+            interrupted,
+            probed: AtomicU64::new(0),
+        })
     }
 
     /// How many runs were marked as interrupted when the store was opened.
@@ -272,7 +283,9 @@ fn verify(db: &Connection) -> Result<Vec<String>, StoreError> {
     let mut statement = db.prepare("PRAGMA foreign_key_check")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        defects.push(format!("a row of {} belongs to no run", row.get::<_, String>(0)?));
+        let (table, parent) = (row.get::<_, String>(0)?, row.get::<_, String>(2)?);
+        defects.push(format!("a row of {table} belongs to nothing in {parent}"));
     }
+    defects.extend(components::verify(db)?);
     Ok(defects)
 }

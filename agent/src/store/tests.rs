@@ -4,6 +4,7 @@ mod crash;
 mod files;
 mod hostile;
 mod once;
+mod plugins;
 mod retention;
 mod runs;
 mod state;

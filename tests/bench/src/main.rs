@@ -10,6 +10,7 @@
 //! spinners   12,13  guests that never end, and a healthy one beside them
 //! database   14-16  a guest's query, and many that wait
 //! schedule   17-19  checks by schedule: how many, how late, and after a restart
+//! ship       20     a new version of a plugin, from its push to its first result
 //! ```
 
 mod api;
@@ -22,6 +23,7 @@ mod runs;
 mod samples;
 mod schedule;
 mod server;
+mod ship;
 mod spinners;
 mod start;
 
@@ -54,13 +56,14 @@ pub struct Bench {
 /// A group of measures: its name, and what takes them.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("runs", runs::measure),
     ("api", api::measure),
     ("start", start::measure),
     ("spinners", spinners::measure),
     ("database", database::measure),
     ("schedule", schedule::measure),
+    ("ship", ship::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use paramedic::catalog::{Catalog, Entry, Plugin, State, Surroundings};
+use paramedic::catalog::{Catalog, Entry, Plugin, Source, State, Surroundings, Trust};
 use paramedic::clock::{Clock, SystemClock};
 use paramedic::domain::{Ending, Grant, Limits, Mode, RunId, Trigger};
 use paramedic::engine::{Allocation, Cancellation, Engine, Finished, Invocation, Settings, Unobserved};
@@ -26,7 +26,8 @@ pub fn entry(name: &str, file: PathBuf, grants: Vec<Grant>) -> anyhow::Result<En
     Ok(Entry {
         grants: Arc::new(Grants::new(name.clone(), grants)),
         name,
-        file,
+        source: Source::File(file),
+        trust: Trust::default(),
         defaults: serde_json::Map::new(),
         settings: Vec::new(),
         limits: Limits::DEFAULT,
@@ -48,7 +49,7 @@ pub async fn catalog(
     for (entry, state) in catalog.list() {
         match state {
             State::Active(_) => {}
-            State::Loading => bail!("{} is still being loaded", entry.name),
+            State::Loading | State::Absent => bail!("{} was not loaded", entry.name),
             State::Failed(error) => bail!("{} cannot run: {}", entry.name, error.chain()),
         }
     }

@@ -27,7 +27,8 @@ use crate::Bench;
 use crate::load::Question;
 use crate::plugins::SLOTS;
 
-const TOKEN: &str = "what is measured has to know who asks";
+/// The token of whoever asks.
+pub const TOKEN: &str = "what is measured has to know who asks";
 
 /// What the constant endpoint answers.
 const CONSTANT: &str = r#"{"status":"ok","summary":"always the same"}"#;
@@ -58,6 +59,7 @@ impl Server {
             loaded: is_loaded,
             access: access()?,
             max_body_bytes: 1 << 20,
+            uploads: api::Uploads::new(bench.scratch.path().to_owned(), 32 << 20),
         };
         let constant = get(async || ([(CONTENT_TYPE, "application/json")], CONSTANT));
         let router = Router::new().route("/constant", constant).merge(api::router(parts));
@@ -66,6 +68,11 @@ impl Server {
         let address = listener.local_addr()?;
         bench.agent.spawn(api::serve(listener, None, router, stopping));
         Ok(Self { address, _stop: stop, _loaded: loaded })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A run of `noop`, with authentication, grant and schema.
@@ -79,12 +86,12 @@ impl Server {
     }
 }
 
-/// One who may run, counted against a rate that is never reached.
+/// One who may run plugins and push them, counted against a rate that is never reached.
 fn access() -> anyhow::Result<Access> {
     let key = TokenKey::new(Secret::new("what is measured has to know who asks, by a digest with a key"))?;
     let token = Token {
         name: "bench".to_owned(),
-        role: Role::Responder,
+        role: Role::Admin,
         expires: None,
         digest: key.digest(TOKEN.as_bytes()),
         rate: Rate { per_minute: 6_000_000, burst: 1_000_000 },

@@ -14,7 +14,7 @@ const WORDS: &[&str] =
 
 /// Send `body` to `path` and hold the answer against what is promised of every answer.
 fn answered(asked: &Api, method: &str, path: &str, body: &[u8]) -> Result<(), TestCaseError> {
-    let answer = asked.ask_bytes(method, path, &["content-type: application/json"], body).unwrap();
+    let answer = asked.send(method, path, &["content-type: application/json"], body).unwrap();
     let kind = answer.field("content-type");
     match answer.status {
         200 | 202 => prop_assert_eq!(kind, "application/json", "{}", answer.body),

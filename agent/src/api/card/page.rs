@@ -37,7 +37,7 @@ impl Tone {
     pub(crate) fn of(word: &str) -> Self {
         match word {
             "ok" | "active" => Self::Good,
-            "warning" | "warn" => Self::Warning,
+            "warning" | "warn" | "waiting" | "quarantined" => Self::Warning,
             "critical" | "error" => Self::Bad,
             "unknown" | "failed" | "interrupted" => Self::Doubtful,
             _ => Self::Faint,

@@ -45,15 +45,24 @@ pub fn plugin(plugin: &Plugin, paint: Paint) -> String {
         page.gap();
         clean(description.trim()).lines().for_each(|line| page.line(line));
     }
+    super::version::candidates(&mut page, &plugin.candidates);
     params(&mut page, plugin);
     grants(&mut page, plugin);
     limits(&mut page, &plugin.limits);
     if let (Some(digest), Some(loaded)) = (&summary.digest, &plugin.loaded) {
         page.gap();
-        let line = page.tone(Tone::Faint, format!("{}, loaded at {}", one_line(digest), one_line(loaded)));
+        let line = format!("{}, loaded at {}{}", one_line(digest), one_line(loaded), whence(plugin));
+        let line = page.tone(Tone::Faint, line);
         page.line(line);
     }
     page.into_text()
+}
+
+/// Where the component came from, as far as there is something to say.
+fn whence(plugin: &Plugin) -> String {
+    let by = plugin.delivered_by.as_ref().map(|actor| format!(", pushed by {}", one_line(actor)));
+    let signed = plugin.signer.as_ref().map(|signer| format!(", signed by {}", one_line(signer)));
+    [by, signed].into_iter().flatten().collect()
 }
 
 fn params(page: &mut Page, plugin: &Plugin) {

@@ -56,6 +56,25 @@ async fn parameters_that_do_not_fit_are_named_with_the_rule() {
     assert_eq!(faults, expected);
 }
 
+/// A plugin that is held back for so many milliseconds more.
+fn quarantined(left: u64) -> crate::catalog::Quarantined {
+    let now = crate::domain::Timestamp::from_millis(1_772_334_855_926);
+    let until = now.after(std::time::Duration::from_millis(left));
+    let hold = crate::catalog::Hold { since: now, until, round: 1, reason: "trap: it broke".to_owned() };
+    crate::catalog::Quarantined { name: name(), hold, on_trial: false, now }
+}
+
+#[tokio::test]
+async fn a_quarantine_is_told_with_its_end_and_the_way_out() {
+    let problem = problem(Refusal::Quarantined(Box::new(quarantined(60_000))).into()).await;
+    assert_eq!((problem.status, problem.plugin.as_deref()), (503, Some("pg-slow-queries")));
+    assert_eq!(
+        problem.detail,
+        "the plugin `pg-slow-queries` is in quarantine until 2026-03-01T03:15:15.926Z, when one run is tried, because its runs \
+         kept failing (trap: it broke); `paramedic plugins release pg-slow-queries` ends it at once"
+    );
+}
+
 #[test]
 fn what_passes_by_itself_says_when_to_come_back() {
     for (error, status, seconds) in [
@@ -65,6 +84,9 @@ fn what_passes_by_itself_says_when_to_come_back() {
         (Refusal::Store(StoreError::Busy), 503, Some("1")),
         (Refusal::NotActive { name: name(), reason: String::new() }, 409, None),
         (Refusal::UnknownPlugin { name: name() }, 404, None),
+        (Refusal::Absent { name: name() }, 409, None),
+        (Refusal::Quarantined(Box::new(quarantined(90_500))), 503, Some("91")),
+        (Refusal::Quarantined(Box::new(quarantined(0))), 503, Some("1")),
     ] {
         let (found, headers, _) = told(error.into());
         let retry_after = headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap());

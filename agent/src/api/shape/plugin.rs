@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::outcome::labels;
-use super::{Label, PluginKind, PluginState, Risk};
-use crate::catalog::{Entry, State};
+use super::{Label, Origin, PluginKind, PluginState, Risk, VersionCandidate};
+use crate::catalog::{Entry, Hold, Source, Standing, State};
 use crate::domain;
 
 /// The configured plugins, by name.
@@ -47,15 +47,18 @@ pub struct PluginSummary {
 
 impl PluginSummary {
     /// The summary of a configured plugin.
-    pub fn of(entry: &Entry, state: &State) -> Self {
+    pub fn of(entry: &Entry, state: &State, standing: &Standing) -> Self {
         let active = match state {
             State::Active(plugin) => Some(plugin),
-            State::Loading | State::Failed(_) => None,
+            State::Loading | State::Failed(_) | State::Absent => None,
         };
         Self {
             name: entry.name.to_string(),
-            state: state.into(),
-            reason: reason(state),
+            state: match (active, &standing.hold) {
+                (Some(_), Some(_)) => PluginState::quarantined(),
+                (_, _) => state.into(),
+            },
+            reason: reason(entry, state, standing),
             kind: active.map(|plugin| plugin.metadata.kind.into()),
             version: active.map(|plugin| plugin.metadata.version.to_string()),
             title: active.map(|plugin| plugin.metadata.title.clone()),
@@ -103,15 +106,56 @@ pub struct Plugin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime, example = "2026-03-01T03:00:00.000Z")]
     pub loaded: Option<String>,
+    /// Which way its component came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Who brought its component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ci")]
+    pub delivered_by: Option<String>,
+    /// The key that signed its component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "release")]
+    pub signer: Option<String>,
+    /// Versions that were refused or wait, the newest first, since one became active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<VersionCandidate>,
+    /// The quarantine that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
     /// Further annotations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Label>,
 }
 
+/// A plugin that is held back because its runs kept failing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quarantine {
+    /// When it began.
+    #[schema(format = DateTime, example = "2026-03-01T03:00:00.000Z")]
+    pub since: String,
+    /// When one run is tried.
+    #[schema(format = DateTime, example = "2026-03-01T03:01:00.000Z")]
+    pub until: String,
+    /// How many times in a row; each time is twice as long as the one before.
+    #[schema(example = 1)]
+    pub round: u32,
+    /// How the last of the runs failed.
+    #[schema(example = "trap: the plugin trapped: wasm `unreachable` instruction executed")]
+    pub reason: String,
+}
+
+impl From<&Hold> for Quarantine {
+    fn from(hold: &Hold) -> Self {
+        let Hold { since, until, round, reason } = hold;
+        Self { since: since.to_string(), until: until.to_string(), round: *round, reason: reason.clone() }
+    }
+}
+
 impl Plugin {
     /// All there is to know about a configured plugin.
-    pub fn of(entry: &Entry, state: &State) -> Self {
-        let configured = Self::configured(entry, state);
+    pub fn of(entry: &Entry, state: &State, standing: &Standing) -> Self {
+        let configured = Self::configured(entry, state, standing);
         let State::Active(plugin) = state else { return configured };
         let metadata = plugin.metadata.clone();
         Self {
@@ -124,15 +168,18 @@ impl Plugin {
             limits: plugin.limits.into(),
             size_bytes: u64::try_from(plugin.size).ok(),
             loaded: Some(plugin.loaded.to_string()),
+            origin: Some(plugin.origin.into()),
+            delivered_by: plugin.actor.as_ref().map(|actor| actor.0.clone()),
+            signer: plugin.signer.clone(),
             labels: labels(metadata.labels),
             ..configured
         }
     }
 
     /// What is known before the component was looked at.
-    fn configured(entry: &Entry, state: &State) -> Self {
+    fn configured(entry: &Entry, state: &State, standing: &Standing) -> Self {
         Self {
-            summary: PluginSummary::of(entry, state),
+            summary: PluginSummary::of(entry, state, standing),
             description: None,
             runbook: None,
             risk: None,
@@ -144,15 +191,28 @@ impl Plugin {
             limits: entry.limits.into(),
             size_bytes: None,
             loaded: None,
+            origin: None,
+            delivered_by: None,
+            signer: None,
+            candidates: standing.candidates.iter().cloned().map(VersionCandidate::from).collect(),
+            quarantine: standing.hold.as_ref().map(Quarantine::from),
             labels: Vec::new(),
         }
     }
 }
 
-fn reason(state: &State) -> Option<String> {
+fn reason(entry: &Entry, state: &State, standing: &Standing) -> Option<String> {
     match state {
         State::Failed(error) => Some(error.chain()),
-        State::Loading | State::Active(_) => None,
+        State::Absent => Some(match entry.source {
+            Source::File(_) | Source::Folder => "no version of it lay in the folder yet".to_owned(),
+            Source::Upload => format!("no version was delivered yet; paramedic plugins push {}.wasm", entry.name),
+        }),
+        State::Active(_) => standing
+            .hold
+            .as_ref()
+            .map(|hold| format!("in quarantine until {}, because its runs kept failing ({})", hold.until, hold.reason)),
+        State::Loading => None,
     }
 }
 

@@ -48,13 +48,53 @@ words! {
     LogSource is "Who wrote a log line, and how.": domain::LogSource
         => domain::LogSource::ALL.map(domain::LogSource::as_str);
     Decision is "What the host decided about a call.": domain::Decision => DECISIONS.map(domain::Decision::as_str);
-    PluginKind is "What a plugin is for.": domain::Kind => KINDS.map(domain::Kind::as_str);
-    Risk is "How much harm a plugin can do in the wrong situation.": domain::Risk => RISKS.map(domain::Risk::as_str);
+    PluginKind is "What a plugin is for.": domain::Kind => domain::Kind::ALL.map(domain::Kind::as_str);
+    Risk is "How much harm a plugin can do in the wrong situation.": domain::Risk => domain::Risk::ALL.map(domain::Risk::as_str);
     SweepRunState is "How far a run of a sweep has come.": domain::SweepRunState => labels(domain::SweepRunState::ALL, domain::SweepRunState::as_str);
     Reason is "Why the verdict of a check is `unknown`.": domain::Reason => labels(domain::Reason::ALL, domain::Reason::as_str);
     EventKind is "What happened to a sweep.": domain::EventKind => labels(domain::EventKind::ALL, domain::EventKind::as_str);
     Muted is "Why nobody needs to be told.": domain::Muted => labels(domain::Muted::ALL, domain::Muted::as_str);
     PluginState is "Whether a plugin can run.": &catalog::State => PLUGIN_STATES;
+    Origin is "Which way a component came in.": domain::Origin => domain::Origin::ALL.map(domain::Origin::as_str);
+    Step is "A step on the way in.": catalog::Step => catalog::Step::ALL.map(catalog::Step::as_str);
+    Became is "What became of a component that came in.": catalog::Became
+        => catalog::Became::ALL.map(catalog::Became::as_str);
+}
+
+/// How a version stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VersionState(String);
+
+impl VersionState {
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&'static str> for VersionState {
+    fn from(word: &'static str) -> Self {
+        Self(word.to_owned())
+    }
+}
+
+impl PartialSchema for VersionState {
+    fn schema() -> RefOr<Schema> {
+        let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(VERSION_STATES));
+        words.description(Some("How a version stands.")).into()
+    }
+}
+
+impl ToSchema for VersionState {}
+
+const VERSION_STATES: [&str; 4] = ["active", "previous", "kept", "waiting"];
+
+impl PluginState {
+    /// A plugin that could run, and is held back.
+    pub(super) fn quarantined() -> Self {
+        Self("quarantined".to_owned())
+    }
 }
 
 fn labels<T: Copy>(all: &[T], label: fn(T) -> &'static str) -> Vec<&'static str> {
@@ -68,9 +108,5 @@ const DECISIONS: [domain::Decision; 4] = [
     domain::Decision::Exhausted,
 ];
 
-const KINDS: [domain::Kind; 3] = [domain::Kind::Check, domain::Kind::Mitigation, domain::Kind::Responder];
-
-const RISKS: [domain::Risk; 3] = [domain::Risk::Low, domain::Risk::Medium, domain::Risk::High];
-
-/// The words of `catalog::State`, whose values cannot be listed: each carries what it is about.
-const PLUGIN_STATES: [&str; 3] = ["loading", "active", "failed"];
+/// The words of `catalog::State`, whose values cannot be listed: each carries what it is about; and that of a quarantine.
+const PLUGIN_STATES: [&str; 5] = ["loading", "active", "failed", "absent", "quarantined"];

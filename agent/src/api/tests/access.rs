@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::Value;
 
+use super::bodies::Untouchable;
 use super::fixture::{Api, NOW, RESPONDER, TOKEN, VIEWER, access, with_token};
 use super::routes::{place, routes};
 use crate::api;
@@ -20,6 +21,13 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/readyz", None),
     ("GET", "/v1/plugins", Some(Role::Viewer)),
     ("GET", "/v1/plugins/{name}", Some(Role::Viewer)),
+    ("POST", "/v1/plugins/{name}/release", Some(Role::Admin)),
+    ("GET", "/v1/plugins/{name}/versions", Some(Role::Viewer)),
+    ("POST", "/v1/plugins/{name}/versions", Some(Role::Admin)),
+    ("PUT", "/v1/plugins/{name}/versions/{version}", Some(Role::Admin)),
+    ("DELETE", "/v1/plugins/{name}/versions/{version}", Some(Role::Admin)),
+    ("POST", "/v1/plugins/{name}/versions/{version}/activate", Some(Role::Admin)),
+    ("GET", "/v1/plugins/{name}/versions/{from}/diff/{to}", Some(Role::Viewer)),
     ("GET", "/v1/runs", Some(Role::Viewer)),
     ("POST", "/v1/runs", Some(Role::Responder)),
     ("GET", "/v1/runs/{id}", Some(Role::Viewer)),
@@ -85,6 +93,10 @@ async fn a_body_of_a_caller_who_may_not_is_not_looked_at() {
     // Neither JSON nor of a type that is taken: the role is judged before.
     let request = with_token("POST", "/v1/runs", VIEWER).body(Body::from("nonsense")).unwrap();
     api.send(request).await.problem(403, "forbidden");
+    for (method, place) in [("PUT", "/v1/plugins/pushed/versions/0.1.0"), ("POST", "/v1/plugins/pushed/versions")] {
+        let request = with_token(method, place, RESPONDER).header("content-type", "application/wasm");
+        api.send(request.body(Body::new(Untouchable)).unwrap()).await.problem(403, "forbidden");
+    }
 }
 
 #[tokio::test]

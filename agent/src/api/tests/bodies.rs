@@ -53,7 +53,7 @@ async fn only_json_is_taken() {
 }
 
 /// A body that must not be looked at.
-struct Untouchable;
+pub(super) struct Untouchable;
 
 impl hyper::body::Body for Untouchable {
     type Data = Bytes;
@@ -65,7 +65,7 @@ impl hyper::body::Body for Untouchable {
 }
 
 /// A body without an end. It counts what was taken of it.
-struct Endless(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+pub(super) struct Endless(pub(super) std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl hyper::body::Body for Endless {
     type Data = Bytes;

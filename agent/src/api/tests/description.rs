@@ -83,6 +83,6 @@ async fn words_of_closed_lists_are_listed() {
     let description = description().await;
     let words = |name: &str| description["components"]["schemas"][name]["enum"].clone();
     assert_eq!(words("Status"), serde_json::json!(["ok", "warning", "critical", "unknown"]));
-    assert_eq!(words("PluginState"), serde_json::json!(["loading", "active", "failed"]));
+    assert_eq!(words("PluginState"), serde_json::json!(["loading", "active", "failed", "absent", "quarantined"]));
     assert_eq!(words("FailureKind").as_array().unwrap().len(), crate::domain::FailureKind::ALL.len());
 }

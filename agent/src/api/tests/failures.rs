@@ -16,8 +16,8 @@ async fn an_unknown_plugin_is_answered_with_those_that_may_be_meant() {
     let api = Api::start().await;
     for (name, hint) in [
         ("pg-redy", "no plugin is named `pg-redy`; did you mean pg-ready?"),
-        ("PG_READY!", "no plugin is named `PG_READY!`; configured are pg-ready"),
-        ("disk-full", "no plugin is named `disk-full`; configured are pg-ready"),
+        ("PG_READY!", "no plugin is named `PG_READY!`; configured are pg-ready, pushed"),
+        ("disk-full", "no plugin is named `disk-full`; configured are pg-ready, pushed"),
     ] {
         let problem = api.post(&format!("{{\"plugin\": \"{name}\"}}")).await.problem(404, "unknown-plugin");
         assert_eq!((problem["detail"].as_str(), problem["plugin"].as_str()), (Some(hint), Some(name)));

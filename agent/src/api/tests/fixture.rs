@@ -1,4 +1,4 @@
-//! An API on an empty store, with one plugin whose file is missing.
+//! An API on an empty store, with one plugin whose file is missing and one that is pushed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::api::{Access, Parts, Token, router};
-use crate::catalog::{Catalog, Entry, Surroundings};
+use crate::api::{Access, Parts, Token, Uploads, router};
+use crate::catalog::{Catalog, Entry, Intake, Source, Surroundings, Trust};
 use crate::clock::ManualClock;
 use crate::domain::{
     Actor, CallRecord, CheckResult, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel,
@@ -34,6 +34,7 @@ pub(super) const TOKEN: &str = "a-token-of-alice";
 pub(super) const RESPONDER: &str = "a-token-of-bob";
 pub(super) const VIEWER: &str = "a-token-of-vera";
 pub(super) const MAX_BODY: usize = 4096;
+pub(super) const MAX_COMPONENT: u64 = 1 << 20;
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
 
 /// The API and what it stands on.
@@ -47,7 +48,7 @@ pub(super) struct Api {
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     told: watch::Receiver<bool>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An answer, read to its end.
@@ -80,7 +81,8 @@ impl Answer {
 }
 
 impl Api {
-    /// With the plugin `pg-ready`, which cannot run because its file is missing.
+    /// With the plugin `pg-ready`, which cannot run because its file is missing, and `pushed`, of which nothing was
+    /// delivered yet.
     pub(super) async fn start() -> Self {
         Self::start_with(access()).await
     }
@@ -89,8 +91,8 @@ impl Api {
     pub(super) async fn start_with(access: Access) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let sqlite =
-            Arc::new(SqliteStore::open(&directory.path().join("db"), clock.clone(), StoreOptions::default()).unwrap());
+        let path = directory.path().join("db");
+        let sqlite = Arc::new(SqliteStore::open(&path, clock.clone(), StoreOptions::default()).unwrap());
         let store: Arc<dyn Store> = sqlite.clone();
         let settings = Settings { slots: 1, threads: 2, cache: None, allocation: Allocation::OnDemand };
         let surroundings = Surroundings {
@@ -100,8 +102,10 @@ impl Api {
             io: tokio::runtime::Handle::current(),
         };
         let engine = Arc::new(Engine::new(&settings).unwrap());
-        let catalog = Arc::new(Catalog::new(engine, surroundings, vec![entry("pg-ready")]));
         let metrics = Arc::new(Metrics::default());
+        let intake = Intake { store: sqlite.clone(), metrics: metrics.clone(), ..Intake::default() };
+        let pushed = Entry { source: Source::Upload, ..entry("pushed") };
+        let catalog = Arc::new(Catalog::with(intake, engine, surroundings, vec![entry("pg-ready"), pushed]));
         let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2, 1));
         catalog.load_all().await;
         let limits = scheduler::Limits { max_parallel_per_target: 8, patience: Duration::from_secs(30) };
@@ -110,18 +114,8 @@ impl Api {
             Scheduler::open(vec![sweep()], limits, sqlite, checks, clock.clone(), metrics.clone()).await.unwrap();
         let scheduler = Arc::new(scheduler);
         let (loaded, told) = watch::channel(true);
-        let mut api = Self {
-            router: Router::new(),
-            store,
-            runner,
-            scheduler,
-            clock,
-            catalog,
-            metrics,
-            loaded,
-            told,
-            _directory: directory,
-        };
+        let mut api =
+            Self { router: Router::new(), store, runner, scheduler, clock, catalog, metrics, loaded, told, directory };
         api.router = router(Parts { access, ..api.parts() });
         api
     }
@@ -138,6 +132,7 @@ impl Api {
             loaded: self.told.clone(),
             access: Access::default(),
             max_body_bytes: MAX_BODY,
+            uploads: Uploads::new(self.directory.path().to_owned(), MAX_COMPONENT),
         }
     }
 
@@ -265,7 +260,8 @@ impl CheckRunner for Scripted {
 pub(super) fn entry(name: &str) -> Entry {
     let name = name.parse::<crate::domain::PluginName>().unwrap();
     Entry {
-        file: PathBuf::from(format!("/nowhere/{name}.wasm")),
+        source: Source::File(PathBuf::from(format!("/nowhere/{name}.wasm"))),
+        trust: Trust::default(),
         grants: Arc::new(Grants::new(name.clone(), Vec::new())),
         name,
         defaults: Map::new(),

@@ -15,7 +15,7 @@ async fn a_plugin_that_cannot_run_does_not_make_the_agent_unready() {
     let answer = unknown_caller(&api, "/readyz").await;
     let expected = serde_json::json!({
         "ready": true, "accepting": true, "loaded": true, "store": "writable",
-        "plugins": {"active": 0, "loading": 0, "failed": 1}
+        "plugins": {"active": 0, "loading": 0, "failed": 1, "absent": 1, "quarantined": 0}
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
 }

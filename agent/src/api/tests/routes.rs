@@ -21,14 +21,15 @@ pub(super) fn routes() -> Vec<(String, String)> {
 
 /// The path of a route, with names in it.
 pub(super) fn place(path: &str) -> String {
-    path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "pg-ready")
+    let place = path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "pg-ready");
+    place.replace("{version}", "0.1.0").replace("{from}", "active").replace("{to}", "previous")
 }
 
 #[tokio::test]
 async fn every_route_but_the_listed_ones_refuses_a_caller_without_a_known_token() {
     let api = Api::start().await;
     let routes = routes();
-    assert!(routes.len() >= 9, "{routes:?}");
+    assert!(routes.len() >= 18, "{routes:?}");
     for (method, path) in &routes {
         let place = place(path);
         for token in [None, Some("Bearer wrong"), Some("Basic YWxpY2U6eA==")] {

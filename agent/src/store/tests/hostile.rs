@@ -125,6 +125,6 @@ async fn rows_that_belong_to_nothing_are_found() {
     store.close().await.unwrap();
     place.by_hand().execute("DELETE FROM runs", []).unwrap();
     let defects = place.open().verify().await.unwrap();
-    assert!(defects.iter().any(|defect| defect == "a row of calls belongs to no run"), "{defects:?}");
-    assert!(defects.iter().any(|defect| defect == "a row of log_lines belongs to no run"), "{defects:?}");
+    assert!(defects.iter().any(|defect| defect == "a row of calls belongs to nothing in runs"), "{defects:?}");
+    assert!(defects.iter().any(|defect| defect == "a row of log_lines belongs to nothing in runs"), "{defects:?}");
 }

@@ -1,0 +1,301 @@
+//! The one way in: from bytes to a plugin that can run, step by step.
+//!
+//! ```text
+//! size ─► digest ─► signature ─► imports beside grants ─► compile, or the artefact ─► describe ─► name, version, kind
+//!      ─► capabilities beside grants ─► schema and defaults ─► a plugin that can run
+//! ```
+//!
+//! Whether the bytes come from a file, the watched folder, an upload or the store makes no difference here. A component
+//! that fails a step has changed nothing.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::signing::{MAX_SIGNATURE, Signed};
+use super::{Entry, Plugin, PluginError, Surroundings, params};
+use crate::domain::{Actor, Digest, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
+use crate::engine::{Engine, Program};
+use crate::host::PluginContext;
+
+/// Longest version, in bytes. It stands in addresses and lists.
+pub(super) const MAX_VERSION: usize = 64;
+
+/// How long a schema may take to be compiled and to judge the operator's defaults. References that double with each level
+/// take for ever, and the agent is not ready before each plugin was tried.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A component on its way in.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its bytes, uncompressed.
+    pub component: Arc<[u8]>,
+    /// The file that minisign made of its signature.
+    pub signature: Option<String>,
+    /// The version that the sender says it is.
+    pub version: Option<semver::Version>,
+    /// The digest that the sender says it has.
+    pub digest: Option<Digest>,
+    /// Which way it comes.
+    pub origin: Origin,
+    /// Who brings it.
+    pub actor: Option<Actor>,
+}
+
+/// What became known of a component on its way, however far it came.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) digest: Option<Digest>,
+    pub(super) version: Option<semver::Version>,
+    pub(super) signer: Option<String>,
+    pub(super) profile: Profile,
+}
+
+/// A component whose bytes are those that were meant, and whose signature counts.
+pub(super) struct Identified {
+    pub(super) digest: Digest,
+    signed: Option<Signed>,
+}
+
+/// The first steps, which look at the bytes as bytes.
+pub(super) async fn identify(
+    entry: &Entry,
+    max_bytes: u64,
+    delivery: &Delivery,
+    seen: &mut Seen,
+) -> Result<Identified, PluginError> {
+    seen.version.clone_from(&delivery.version);
+    if delivery.component.len() as u64 > max_bytes {
+        return Err(PluginError::TooLarge { limit: max_bytes });
+    }
+    let (component, signature) = (delivery.component.clone(), delivery.signature.clone());
+    let (trust, name) = (entry.trust.clone(), entry.name.clone());
+    let judge = move || (Digest::of(&component), trust.judge(&name, &component, signature.as_deref()));
+    let (digest, signed) = tokio::task::spawn_blocking(judge).await.map_err(PluginError::Internal)?;
+    seen.digest = Some(digest);
+    if let Some(declared) = delivery.digest.filter(|declared| *declared != digest) {
+        return Err(PluginError::OtherDigest { declared, found: digest });
+    }
+    let signed = signed?;
+    if let Some(signed) = &signed {
+        seen.signer = Some(signed.signer.clone());
+        // The sender is asked first, the signer is believed more.
+        seen.version = Some(signed.version.clone());
+    }
+    Ok(Identified { digest, signed })
+}
+
+/// The other steps, which look at what the bytes are.
+pub(super) async fn admit(
+    engine: &Engine,
+    surroundings: &Surroundings,
+    entry: &Entry,
+    delivery: &Delivery,
+    identified: &Identified,
+    seen: &mut Seen,
+) -> Result<Plugin, PluginError> {
+    let examined = engine.examine(delivery.component.clone(), identified.digest).await?;
+    seen.profile.imports = examined.imports().functions().map(|(i, names)| (i, names.clone())).collect();
+    let program = engine.prepare(examined, &entry.grants, &entry.name).await?;
+    let context = Arc::new(PluginContext {
+        name: entry.name.clone(),
+        settings: entry.settings.clone(),
+        memory: surroundings.memory.clone(),
+        targets: surroundings.targets.clone(),
+        clock: surroundings.clock.clone(),
+        io: surroundings.io.clone(),
+    });
+    let metadata = engine.describe(&program, context.clone(), &entry.limits).await?;
+    seen.profile.metadata = Some(metadata.clone());
+    compare_identity(entry, delivery, identified.signed.as_ref(), &metadata)?;
+    seen.version = Some(metadata.version.clone());
+    let schema: Value =
+        serde_json::from_str(&metadata.params_schema).map_err(|error| PluginError::Schema(error.to_string()))?;
+    compare_grants(entry, &metadata, &schema)?;
+    let (params, schema) = params(schema, entry.defaults.clone()).await?;
+    Ok(plugin(surroundings, entry, delivery, Parts { program, context, metadata, params, schema }, seen))
+}
+
+/// What the steps brought about.
+struct Parts {
+    program: Program,
+    context: Arc<PluginContext>,
+    metadata: Metadata,
+    params: params::Params,
+    schema: Value,
+}
+
+fn plugin(surroundings: &Surroundings, entry: &Entry, delivery: &Delivery, parts: Parts, seen: &Seen) -> Plugin {
+    let Parts { program, context, metadata, params, schema } = parts;
+    let deadline = entry.limits.deadline.min(metadata.time_limit);
+    Plugin {
+        digest: *program.digest(),
+        size: delivery.component.len(),
+        loaded: surroundings.clock.now(),
+        origin: delivery.origin,
+        actor: delivery.actor.clone(),
+        signer: seen.signer.clone(),
+        schema,
+        program,
+        grants: entry.grants.clone(),
+        limits: Limits { deadline, ..entry.limits },
+        context,
+        params,
+        metadata,
+    }
+}
+
+/// The compiled schema, and the schema. Somebody else wrote it, so this may take long or panic, and then it has to be that
+/// plugin's misfortune alone.
+async fn params(schema: Value, defaults: Map<String, Value>) -> Result<(params::Params, Value), PluginError> {
+    let compile = move || params::Params::new(&schema, defaults).map(|params| (params, schema));
+    let compiled = tokio::time::timeout(SCHEMA_PATIENCE, tokio::task::spawn_blocking(compile)).await;
+    let late = |_| PluginError::Schema(format!("checking takes longer than {} s", SCHEMA_PATIENCE.as_secs()));
+    compiled.map_err(late)?.map_err(PluginError::Internal)?
+}
+
+/// The component of a file, with the signature that lies beside it as `FILE.minisig`.
+pub(super) async fn from_file(path: &Path, max_bytes: u64) -> Result<Delivery, PluginError> {
+    let path = path.to_owned();
+    let read = move || -> Result<Delivery, PluginError> {
+        let component = read(&path, max_bytes)?.ok_or(PluginError::TooLarge { limit: max_bytes })?;
+        let signature = read_signature(&beside(&path, ".minisig"))?;
+        let component = Arc::from(component);
+        Ok(Delivery { component, signature, version: None, digest: None, origin: Origin::File, actor: None })
+    };
+    tokio::task::spawn_blocking(read).await.map_err(PluginError::Internal)?
+}
+
+/// The path with something at its end.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The file at `path`; none when it has more bytes than that.
+fn read(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, PluginError> {
+    let refuse = |source| PluginError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(refuse)?;
+    at_most(file, max_bytes).map_err(refuse)
+}
+
+/// All that `source` has; none when that is more than so many bytes.
+pub(super) fn at_most(source: impl Read, max_bytes: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells that there was more, whatever the size was a moment ago.
+    source.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
+}
+
+/// The signature at `path`; none when there is no such file. What is too long or no text is judged later, in its step.
+fn read_signature(path: &Path) -> Result<Option<String>, PluginError> {
+    match read(path, MAX_SIGNATURE as u64) {
+        Ok(Some(bytes)) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(None) => Err(super::SignatureError::TooLong.into()),
+        Err(PluginError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Compare who a plugin says it is with who it has to be.
+fn compare_identity(
+    entry: &Entry,
+    delivery: &Delivery,
+    signed: Option<&Signed>,
+    metadata: &Metadata,
+) -> Result<(), PluginError> {
+    let described = || metadata.version.clone();
+    let length = metadata.version.to_string().len();
+    if metadata.name != entry.name {
+        let (configured, described) = (entry.name.clone(), metadata.name.clone());
+        return Err(PluginError::OtherName { configured, described });
+    }
+    if length > MAX_VERSION {
+        return Err(PluginError::LongVersion { length });
+    }
+    if let Some(declared) = delivery.version.clone().filter(|declared| *declared != metadata.version) {
+        return Err(PluginError::OtherVersion { declared, described: described() });
+    }
+    if let Some(signed) = signed.filter(|signed| signed.version != metadata.version) {
+        return Err(PluginError::SignedAs { signed: signed.version.clone(), described: described() });
+    }
+    if metadata.kind != Kind::Check {
+        return Err(PluginError::NotACheck { kind: metadata.kind });
+    }
+    Ok(())
+}
+
+/// Compare what a plugin asks for with what the operator granted it.
+fn compare_grants(entry: &Entry, metadata: &Metadata, schema: &Value) -> Result<(), PluginError> {
+    let mut lines = Vec::new();
+    for request in metadata.capabilities.iter().filter(|request| !request.optional) {
+        for operation in requested(&request.operation)? {
+            if !entry.grants.covers_operation(operation) {
+                lines.push(entry.grants.missing_line(operation, &usual_target(&request.target, entry, schema)));
+            }
+        }
+    }
+    if lines.is_empty() { Ok(()) } else { Err(PluginError::NotGranted { lines }) }
+}
+
+/// The target that a request means when nobody says otherwise: `{name}` stands for a parameter, which has a default in the
+/// configuration or in the schema.
+fn usual_target(requested: &str, entry: &Entry, schema: &Value) -> String {
+    let Some(parameter) = requested.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+        return if requested == "*" { "<target>".to_owned() } else { requested.to_owned() };
+    };
+    let in_schema = || schema.pointer(&format!("/properties/{parameter}/default"));
+    let default = entry.defaults.get(parameter).or_else(in_schema).and_then(Value::as_str);
+    default.unwrap_or("<target>").to_owned()
+}
+
+/// The operations that a request names: one, or with `interface/*` all of it.
+fn requested(request: &str) -> Result<Vec<Operation>, PluginError> {
+    let unknown = || PluginError::UnknownOperation { operation: request.to_owned() };
+    let (interface, function) = request.split_once('/').ok_or_else(unknown)?;
+    let interface = Interface::from_name(interface).ok_or_else(unknown)?;
+    if interface.system().is_none() {
+        return Ok(Vec::new());
+    }
+    let operations: Vec<_> = Operation::ALL
+        .iter()
+        .copied()
+        .filter(|operation| operation.interface() == interface && (function == "*" || operation.verb() == function))
+        .collect();
+    if operations.is_empty() { Err(unknown()) } else { Ok(operations) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_one_operation_or_all_of_an_interface() {
+        assert_eq!(requested("postgres/query").unwrap(), [Operation::PostgresQuery]);
+        assert_eq!(requested("queue/*").unwrap(), [Operation::QueueInspect, Operation::QueueListFailures]);
+        assert!(requested("log/*").unwrap().is_empty());
+        for unknown in ["postgres", "postgres/", "postgres/drop", "postgres-actions/promote", "*/*", ""] {
+            assert!(matches!(requested(unknown), Err(PluginError::UnknownOperation { .. })), "{unknown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_up_to_the_limit_and_with_the_signature_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.wasm");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let delivery = from_file(&path, 10).await.unwrap();
+        assert_eq!((&*delivery.component, delivery.signature), (b"0123456789".as_slice(), None));
+        assert!(matches!(from_file(&path, 9).await, Err(PluginError::TooLarge { limit: 9 })));
+        std::fs::write(folder.path().join("p.wasm.minisig"), "signed").unwrap();
+        assert_eq!(from_file(&path, 10).await.unwrap().signature.as_deref(), Some("signed"));
+        std::fs::write(folder.path().join("p.wasm.minisig"), "x".repeat(MAX_SIGNATURE + 1)).unwrap();
+        let error = from_file(&path, 10).await.unwrap_err();
+        assert_eq!(error.step(), super::super::Step::Signature, "{error}");
+        assert!(matches!(from_file(&folder.path().join("none"), 9).await, Err(PluginError::Read { .. })));
+    }
+}
