@@ -15,7 +15,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{Ending, FailureKind, Run, Timestamp};
+use crate::domain::{Ending, Failure, FailureKind, Run, Timestamp, cut_bytes};
+
+/// Longest reason, in bytes. It stands in lists and in every refusal.
+const MAX_REASON: usize = 200;
 
 /// When a plugin is held back, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl Conduct {
             | FailureKind::Data
             | FailureKind::InvalidOutcome
             | FailureKind::Exit
-            | FailureKind::Trap => Self::Fault(format!("{}: {}", failure.kind.as_str(), failure.message)),
+            | FailureKind::Trap => Self::Fault(reason(failure)),
             FailureKind::BadParams
             | FailureKind::HostCall
             | FailureKind::Plugin
@@ -98,6 +101,12 @@ impl Conduct {
             | FailureKind::Internal => Self::Neutral,
         }
     }
+}
+
+/// The kind and the beginning of the first line: a panic comes with a page of advice.
+fn reason(failure: &Failure) -> String {
+    let message = failure.message.lines().next().unwrap_or_default();
+    format!("{}: {}", failure.kind.as_str(), cut_bytes(message, MAX_REASON))
 }
 
 /// True when most of the time went to calls: then it was a target that was slow.

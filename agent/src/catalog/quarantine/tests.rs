@@ -187,6 +187,9 @@ fn a_plugin_is_to_blame_for_what_its_guest_does_and_not_for_its_targets() {
     assert_eq!(failed(Kind::Deadline, 5), Conduct::Neutral);
     assert_eq!(failed(Kind::Deadline, 4), Conduct::Fault("deadline: so it was".to_owned()));
     assert_eq!(failed(Kind::Trap, 9), Conduct::Fault("trap: so it was".to_owned()));
+    let long = Failure { kind: Kind::Trap, message: format!("{}\nand advice", "é".repeat(150)) };
+    let Conduct::Fault(reason) = Conduct::of(&ended(Ending::Failed(long), 0)) else { panic!("a trap is a fault") };
+    assert_eq!(reason, format!("trap: {}", "é".repeat(100)));
     let verdict = Outcome {
         status: Status::Critical,
         summary: "it is down".to_owned(),
