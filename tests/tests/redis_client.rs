@@ -116,6 +116,13 @@ async fn each_section_of_info_has_figures_and_no_addresses() {
     assert_eq!(role(&at_replica, "master_host").await, None);
 
     primary.command::<()>(&["SET", "a", "1"]).unwrap();
+    // The replica has it a little later.
+    wait::until_async("the key to reach the replica", async || {
+        let keyspace = at_replica.info(&permit(&[]), &limits(), "keyspace").await.unwrap();
+        Ok((!keyspace.is_empty()).then_some(()))
+    })
+    .await
+    .unwrap();
     let directory = primary.command::<Vec<String>>(&["CONFIG", "GET", "dir"]).unwrap().remove(1);
     let sections = ["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "commandstats"];
     for section in sections.into_iter().chain(["latencystats", "errorstats", "cluster", "keyspace"]) {

@@ -10,9 +10,8 @@ use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::Api;
 use paramedic_tests::http::Endpoint;
 use paramedic_tests::redis::Redis;
-use paramedic_tests::{components, wait};
+use paramedic_tests::{access, components, wait};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const TOKEN: &str = "7e1b9c3d5f8a4b2e6d0c1f9a8b7e6d5c";
 
@@ -37,11 +36,11 @@ fn start() -> anyhow::Result<Agent> {
     home.write("redis", &Redis::shared()?.reader("*")?)?;
     let address = agent::free_address()?;
     let file = |path: anyhow::Result<std::path::PathBuf>| anyhow::Ok(path?.display().to_string());
-    let token: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let auth = access::auth(&home, &[("alice", "responder", TOKEN)])?;
     let configuration = format!(
         r#"
 server: {{ listen: "{address}" }}
-auth: {{ tokens: [ {{ name: alice, sha256: "{token}" }} ] }}
+auth: {auth}
 targets:
   redis: {{ cache: {{ url: {{ file: redis }} }} }}
   http: {{ api: {{ base_url: "{shop}", allow_private: true }} }}
