@@ -1,5 +1,7 @@
 //! What is published about metrics speaks of metrics that there are.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail as tests do")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
