@@ -199,9 +199,13 @@ pub fn pool(slots: u32) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Guests give way to the API and to the clients. Not being allowed to is no reason not to run.
+/// How far guests that compute for long give way to the API and to the clients. Farther, and on a machine that is busy with
+/// requests those past their deadline wait for tens of milliseconds until they get to end.
+const NICE: i32 = 5;
+
+/// Guests give way. Not being allowed to is no reason not to run.
 fn lower_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "guest threads keep the normal priority");
     }
 }
