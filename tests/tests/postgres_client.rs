@@ -12,5 +12,7 @@ mod escapes;
 mod query;
 #[path = "postgres_client/reads.rs"]
 mod reads;
+#[path = "postgres_client/relay.rs"]
+mod relay;
 #[path = "postgres_client/trouble.rs"]
 mod trouble;

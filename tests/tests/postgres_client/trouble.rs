@@ -12,6 +12,7 @@ use paramedic_tests::wait;
 use tokio_postgres::Client as Session;
 
 use crate::common::{client, limits, open, permit, query, remote, unsafe_client, within};
+use crate::relay::Relay;
 
 /// Connects as `application` until the server refuses.
 async fn take_every_connection(url: &str, application: &str) -> Vec<Session> {
@@ -62,6 +63,37 @@ async fn with_every_connection_taken_the_kept_one_still_names_who_took_them() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_call_waits_for_the_login_that_got_the_last_slot() {
+    let server = Postgres::start(&Settings::default().with("max_connections", "14")).unwrap();
+    let database = server.database().unwrap();
+    let mut taken = take_every_connection(&database.application().unwrap(), "checkout-api").await;
+    let relay = Relay::start(server.port()).await;
+    let monitor = database.monitor().unwrap().replace(&format!(":{}/", server.port()), &format!(":{}/", relay.port()));
+    // The first that an unencrypted server says, it says from within its slot.
+    let client = Arc::new(client(&format!("{monitor}?sslmode=disable")));
+    let call = || {
+        let client = client.clone();
+        tokio::spawn(async move { client.inspect(&permit::<op::PostgresInspect>(), &limits()).await })
+    };
+
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'checkout-api'";
+    drop(taken.pop());
+    wait::until_async("a slot to become free", async || {
+        Ok((server.sql(sessions)? == taken.len().to_string()).then_some(()))
+    })
+    .await
+    .unwrap();
+    let first = call();
+    relay.first_was_answered().await;
+    let second = call();
+    relay.second_was_closed().await;
+    relay.release();
+    for call in [first, second] {
+        call.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -73,13 +73,24 @@ struct Member {
     _count: Count,
 }
 
+/// Counts a connection as open from before it is made: the server may have given it the last slot long before the
+/// login is through.
 struct Count(Weak<Shared>);
+
+impl Count {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::downgrade(shared))
+    }
+}
 
 impl Drop for Count {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.open.fetch_sub(1, Ordering::SeqCst);
             shared.changed.notify_waiters();
+            // One that never came to be is missed by nobody else.
+            shared.ended.notify_waiters();
         }
     }
 }
@@ -172,7 +183,7 @@ impl Shared {
             }
             match self.open().await {
                 Ok(member) => return Ok((member, false)),
-                // Others of ours are in use: wait for the first to come back.
+                // Others of ours are in use or log in just now: wait for the first to come back.
                 Err(Failure::NoSlot(_)) if self.open.load(Ordering::SeqCst) > 0 => changed.await,
                 Err(failure) => return Err(failure),
             }
@@ -195,9 +206,9 @@ impl Shared {
     }
 
     async fn open(self: &Arc<Self>) -> Result<Member, Failure> {
+        let count = Count::new(self);
         let connection = self.connector.open(Arc::clone(&self.ended)).await?;
-        self.open.fetch_add(1, Ordering::SeqCst);
-        Ok(Member { connection, _count: Count(Arc::downgrade(self)) })
+        Ok(Member { connection, _count: count })
     }
 
     fn put_back(&self, member: Member) {
