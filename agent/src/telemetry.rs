@@ -3,6 +3,7 @@
 mod configuration;
 mod store;
 mod sweeps;
+mod targets;
 
 use std::io::IsTerminal;
 
@@ -22,6 +23,7 @@ pub use store::StoreMetrics;
 use crate::domain::{Decision, Origin, PluginName, Run, Status};
 
 pub use sweeps::{SlotResult, SweepMetrics};
+use targets::TargetMetrics;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub struct Metrics {
     duration: Family<PluginLabels, Histogram>,
     status: Family<PluginLabels, Gauge>,
     calls: Family<CallLabels, Counter>,
+    targets: TargetMetrics,
     /// Runs under way.
     pub running: Gauge,
     /// Runs that were turned away because all slots were taken.
@@ -131,6 +134,7 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             status: Family::default(),
             calls: Family::default(),
+            targets: TargetMetrics::register(&mut registry),
             running: Gauge::default(),
             turned_away: Counter::default(),
             plugins: Family::default(),
@@ -200,6 +204,7 @@ impl Metrics {
             let decision = Decision::as_str(call.decision);
             let labels = CallLabels { plugin: plugin.clone(), operation: call.operation.clone(), decision };
             self.calls.get_or_create(&labels).inc();
+            self.targets.called(call);
         }
     }
 

@@ -189,4 +189,8 @@ fn sweeps_are_measured() {
     let metrics = api().get("/metrics", &[]).unwrap().body;
     assert!(metrics.contains("paramedic_sweep_slots_total{sweep=\"health\",result=\"run\"} "), "{metrics}");
     assert!(metrics.contains("paramedic_sweep_lateness_seconds_bucket{le=\"0.05\"} "), "{metrics}");
+    assert!(
+        metrics.contains("paramedic_target_calls_total{target=\"redis/cache\",outcome=\"answered\"} "),
+        "{metrics}"
+    );
 }
