@@ -13,6 +13,7 @@
 //!
 //! Knows the engine, policy, domain and where plugins are kept; never the API or the scheduler.
 
+mod component;
 mod delivered;
 mod diff;
 mod error;
@@ -32,6 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+pub use component::Component;
 pub use delivered::{Became, Candidate, Delivered, Undelivered};
 pub use diff::{Change, Diff, Side};
 pub use error::{PluginError, Step};

@@ -127,7 +127,14 @@ async fn deliver(
         };
         app.parts.catalog.not_received(&name, version.clone(), actor.clone(), failed);
     })?;
-    let delivery = Delivery { component, signature, version, digest, origin: Origin::Upload, actor: Some(actor) };
+    let delivery = Delivery {
+        component: component.into(),
+        signature,
+        version,
+        digest,
+        origin: Origin::Upload,
+        actor: Some(actor),
+    };
     // On a task of its own: a caller that leaves must not leave half of it behind.
     let catalog = app.parts.catalog.clone();
     let plugin = name.clone();

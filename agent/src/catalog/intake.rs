@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::signing::{MAX_SIGNATURE, Signed};
-use super::{Entry, Plugin, PluginError, Surroundings, params};
+use super::{Component, Entry, Plugin, PluginError, Surroundings, params};
 use crate::domain::{Actor, Digest, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
 use crate::engine::{Engine, Program};
 use crate::host::PluginContext;
@@ -31,8 +31,8 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
 /// A component on its way in.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Its bytes, uncompressed.
-    pub component: Arc<[u8]>,
+    /// Its bytes.
+    pub component: Component,
     /// The file that minisign made of its signature.
     pub signature: Option<String>,
     /// The version that the sender says it is.
@@ -73,7 +73,7 @@ pub(super) async fn identify(
     }
     let (component, signature) = (delivery.component.clone(), delivery.signature.clone());
     let (trust, name) = (entry.trust.clone(), entry.name.clone());
-    let judge = move || (Digest::of(&component), trust.judge(&name, &component, signature.as_deref()));
+    let judge = move || (component.digest(), trust.judge(&name, &component, signature.as_deref()));
     let (digest, signed) = tokio::task::spawn_blocking(judge).await.map_err(PluginError::Internal)?;
     seen.digest = Some(digest);
     if let Some(declared) = delivery.digest.filter(|declared| *declared != digest) {
@@ -97,7 +97,7 @@ pub(super) async fn admit(
     identified: &Identified,
     seen: &mut Seen,
 ) -> Result<Plugin, PluginError> {
-    let examined = engine.examine(delivery.component.clone(), identified.digest).await?;
+    let examined = engine.examine(delivery.component.bytes(), identified.digest).await?;
     seen.profile.imports = examined.imports().functions().map(|(i, names)| (i, names.clone())).collect();
     let program = engine.prepare(examined, &entry.grants, &entry.name).await?;
     let context = Arc::new(PluginContext {
@@ -163,7 +163,9 @@ pub(super) async fn from_file(path: &Path, max_bytes: u64) -> Result<Delivery, P
     let read = move || -> Result<Delivery, PluginError> {
         let component = read(&path, max_bytes)?.ok_or(PluginError::TooLarge { limit: max_bytes })?;
         let signature = read_signature(&beside(&path, ".minisig"))?;
-        let component = Arc::from(component);
+        let component = Component::from(component);
+        // Here, where nobody waits for the thread.
+        component.digest();
         Ok(Delivery { component, signature, version: None, digest: None, origin: Origin::File, actor: None })
     };
     tokio::task::spawn_blocking(read).await.map_err(PluginError::Internal)?

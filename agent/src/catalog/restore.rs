@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::intake::{self, Delivery, Seen};
 use super::versions::Stopped;
-use super::{Catalog, Plugin, PluginError, Slot, Source, State, Undelivered};
-use crate::domain::{Arrival, Digest, Origin};
+use super::{Catalog, Component, Plugin, PluginError, Slot, Source, State, Undelivered};
+use crate::domain::{Arrival, Origin};
 use crate::store::{KeptPlugin, KeptVersion};
 
 impl Catalog {
@@ -114,7 +114,7 @@ impl Catalog {
     ) -> Result<Plugin, Stopped> {
         let arrival = &version.arrival;
         // Most files hold what they held when the agent ended, and the store need not be asked for so many bytes.
-        let delivery = match at_hand.filter(|delivery| Digest::of(&delivery.component) == arrival.digest) {
+        let delivery = match at_hand.filter(|delivery| delivery.component.digest() == arrival.digest) {
             Some(delivery) => Some(delivery.clone()),
             None => self.stored(slot, arrival, Some(&version.version)).await?,
         };
@@ -135,7 +135,7 @@ impl Catalog {
             tracing::error!(plugin.name = %slot.name, %error, "a component cannot be read");
         })?;
         Ok(component.map(|component| Delivery {
-            component: component.into(),
+            component: Component::with_digest(component, arrival.digest),
             signature: arrival.signature.clone(),
             version: version.cloned(),
             digest: Some(arrival.digest),

@@ -10,7 +10,8 @@ use super::diff::Diff;
 use super::intake::{self, Delivery, Seen};
 use super::which::{Found, find};
 use super::{
-    Became, Candidate, Catalog, Delivered, Plugin, PluginError, Slot, Source, State, Step, Undelivered, Which,
+    Became, Candidate, Catalog, Component, Delivered, Plugin, PluginError, Slot, Source, State, Step, Undelivered,
+    Which,
 };
 use crate::domain::{Actor, Arrival, Digest, Origin, PluginName};
 use crate::store::{KeptPlugin, KeptVersion, StoreError, Waiting};
@@ -73,7 +74,7 @@ impl Catalog {
     pub fn not_received(&self, name: &PluginName, version: Option<semver::Version>, actor: Actor, error: PluginError) {
         let Some(slot) = &self.find(name) else { return };
         let delivery = Delivery {
-            component: Arc::from([]),
+            component: Component::default(),
             signature: None,
             version: version.clone(),
             digest: None,
@@ -212,7 +213,7 @@ impl Catalog {
         }
         let arrival = self.arrival(delivery, seen, digest);
         let version = KeptVersion { version: version.clone(), arrival };
-        store.keep_active(name, version, delivery.component.clone(), self.intake.keep).await
+        store.keep_active(name, version, delivery.component.bytes(), self.intake.keep).await
     }
 
     fn arrival(&self, delivery: &Delivery, seen: &Seen, digest: Digest) -> Arrival {
@@ -260,12 +261,12 @@ impl Catalog {
         error: PluginError,
     ) -> Result<Delivered, Undelivered> {
         let (name, reason) = (&slot.name, error.chain());
-        let digest = seen.digest.unwrap_or_else(|| Digest::of(&delivery.component));
+        let digest = seen.digest.unwrap_or_else(|| delivery.component.digest());
         // A file and a folder keep theirs themselves.
         if delivery.origin == Origin::Upload {
             let arrival = self.arrival(delivery, seen, digest);
             let waiting = Waiting { version: seen.version.clone(), arrival, reason: reason.clone() };
-            self.intake.store.keep_waiting(name, waiting, delivery.component.clone()).await?;
+            self.intake.store.keep_waiting(name, waiting, delivery.component.bytes()).await?;
         }
         tracing::warn!(plugin.name = %name, %reason, "a version waits for its grants");
         self.intake.metrics.version_refused(name, error.step().as_str());
@@ -303,8 +304,14 @@ impl Catalog {
 
     /// A file or folder brings nothing that could be looked at.
     pub(super) fn unreadable(&self, slot: &Slot, origin: Origin, error: PluginError) {
-        let delivery =
-            Delivery { component: Arc::from([]), signature: None, version: None, digest: None, origin, actor: None };
+        let delivery = Delivery {
+            component: Component::default(),
+            signature: None,
+            version: None,
+            digest: None,
+            origin,
+            actor: None,
+        };
         drop(self.refuse(slot, &delivery, &Seen::default(), error));
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmparser::component_types::{ComponentEntityType, ComponentItem};
-use wasmparser::types::TypesRef;
-use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use wasmparser::types::{Types, TypesRef};
+use wasmparser::{BinaryReaderError, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 use crate::domain::{Interface, Operation, PluginName};
 use crate::policy::{self, Grants};
@@ -37,7 +37,7 @@ pub struct Imports(BTreeMap<Interface, BTreeSet<String>>);
 pub enum ImportsError {
     /// The bytes are no valid component.
     #[error("not a valid WebAssembly component")]
-    Invalid(#[source] wasmparser::BinaryReaderError),
+    Invalid(#[source] BinaryReaderError),
     /// The bytes are a core module.
     #[error("a core WebAssembly module, not a component; build it for wasm32-wasip2")]
     CoreModule,
@@ -69,11 +69,11 @@ pub enum ImportsError {
 }
 
 impl Imports {
-    /// Read and validate the component, without compiling it.
+    /// Read the component and validate all but the code in it, without compiling it. Code is validated when it is compiled,
+    /// and what was compiled before need not be again.
     pub fn read(component: &[u8]) -> Result<Self, ImportsError> {
         refuse_core_module(component)?;
-        let mut validator = Validator::new_with_features(WasmFeatures::default());
-        let types = validator.validate_all(component).map_err(ImportsError::Invalid)?;
+        let types = types(component).map_err(ImportsError::Invalid)?.ok_or(ImportsError::NoPlugin)?;
         let types = types.as_ref();
         let (imports, exports) = root_names(component)?;
         if !exports.iter().any(|name| name.starts_with("paramedic:plugin/plugin@")) {
@@ -121,6 +121,18 @@ impl Imports {
         }
         Ok(())
     }
+}
+
+/// The types of the component itself, which comes to its end last.
+fn types(component: &[u8]) -> Result<Option<Types>, BinaryReaderError> {
+    let mut validator = Validator::new_with_features(WasmFeatures::default());
+    let mut outermost = None;
+    for payload in Parser::new(0).parse_all(component) {
+        if let ValidPayload::End(types) = validator.payload(&payload?)? {
+            outermost = Some(types);
+        }
+    }
+    Ok(outermost)
 }
 
 /// The functions of an imported instance; none when the import is no instance.
