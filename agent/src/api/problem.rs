@@ -3,21 +3,25 @@
 //! This is the only place that knows status codes of failures. The caller's mistakes name their object and what would
 //! be right; a failure of the agent says no more than the request's id, and its cause goes to the log.
 
+mod document;
+mod kind;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+
+pub(super) use document::Problems;
+pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
 use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp};
 use crate::runner::Refusal;
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
+use kind::{Answer, Kind, Secrecy, kept, later, told};
 
 /// Begins every `type`.
 const URN: &str = "urn:paramedic:problem:";
@@ -142,103 +146,6 @@ fn hint(near: &[String], all: &[String]) -> String {
         ([], all) => format!("; configured are {}", all.join(", ")),
         (near, _) => format!("; did you mean {}?", near.join(" or ")),
     }
-}
-
-macro_rules! kinds {
-    ($( $variant:ident = $status:ident $slug:literal: $title:literal; )+) => {
-        /// Kinds of problems: each has a `type`, a title and a status of its own.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Kind { $($variant),+ }
-
-        impl Kind {
-            #[cfg(test)]
-            const ALL: &[Self] = &[$(Self::$variant),+];
-
-            const fn status(self) -> StatusCode {
-                match self { $(Self::$variant => StatusCode::$status),+ }
-            }
-
-            const fn slug(self) -> &'static str {
-                match self { $(Self::$variant => $slug),+ }
-            }
-
-            const fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title),+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    MalformedJson = BAD_REQUEST "malformed-json": "The body is not JSON";
-    BodyBroken = BAD_REQUEST "incomplete-body": "The body ended early";
-    InvalidHeader = BAD_REQUEST "invalid-header": "A header is not understood";
-    InvalidVersion = BAD_REQUEST "invalid-version": "This names no version";
-    InvalidQuery = BAD_REQUEST "invalid-query": "The query is not understood";
-    Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
-    ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
-    Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
-    UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
-    UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
-    PluginNotConfigured = NOT_FOUND "plugin-not-configured": "The plugin is not configured";
-    UnknownVersion = NOT_FOUND "unknown-version": "There is no such version";
-    UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
-    UnknownSweep = NOT_FOUND "unknown-sweep": "There is no such sweep";
-    UnknownSilence = NOT_FOUND "unknown-silence": "There is no such silence";
-    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed": "The method does not fit";
-    NotAcceptable = NOT_ACCEPTABLE "not-acceptable": "There is no such representation";
-    BodyTooSlow = REQUEST_TIMEOUT "slow-body": "The body took too long";
-    PluginNotActive = CONFLICT "plugin-not-active": "The plugin cannot run";
-    InProgress = CONFLICT "in-progress": "The first of these requests is under way";
-    RunEnded = CONFLICT "run-ended": "The run has ended";
-    OtherSource = CONFLICT "other-source": "The plugin comes another way";
-    VersionExists = CONFLICT "version-exists": "The version has other bytes";
-    VersionInUse = CONFLICT "version-in-use": "The version is active";
-    BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large": "The body is too large";
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type": "The body has the wrong type";
-    InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
-    KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
-    InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
-    ConfigRefused = UNPROCESSABLE_ENTITY "config-refused": "The configuration was not put in force";
-    VersionRefused = UNPROCESSABLE_ENTITY "version-refused": "The version did not pass a step";
-    Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
-    TooManyStreams = TOO_MANY_REQUESTS "too-many-streams": "Too many watch runs";
-    RateLimited = TOO_MANY_REQUESTS "rate-limited": "The token asks too often";
-    Internal = INTERNAL_SERVER_ERROR "internal": "The agent failed";
-    PluginQuarantined = SERVICE_UNAVAILABLE "plugin-quarantined": "The plugin is held back";
-    PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
-    ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
-    StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable": "The store does not take or give records";
-    EndUnknown = SERVICE_UNAVAILABLE "end-unknown": "The end of the run is not known";
-}
-
-/// What a kind of problem needs beside it.
-struct Answer {
-    kind: Kind,
-    /// After how many seconds it is worth asking again.
-    retry_after: Option<u32>,
-    /// Whether the text stays with us.
-    secret: Secrecy,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Secrecy {
-    /// The caller's mistake, or nobody's: the text is for them.
-    Told,
-    /// A failure of ours: the text is for the log.
-    Kept,
-}
-
-const fn told(kind: Kind) -> Answer {
-    Answer { kind, retry_after: None, secret: Secrecy::Told }
-}
-
-const fn later(kind: Kind, seconds: u32) -> Answer {
-    Answer { kind, retry_after: Some(seconds), secret: Secrecy::Told }
-}
-
-const fn kept(kind: Kind) -> Answer {
-    Answer { kind, retry_after: None, secret: Secrecy::Kept }
 }
 
 impl ApiError {
@@ -479,99 +386,6 @@ fn challenge(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
         _ => return None,
     };
     Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
-}
-
-/// Why a request has no other answer (RFC 9457).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// The kind of problem; stable, for programs.
-    #[schema(example = "urn:paramedic:problem:invalid-params")]
-    pub r#type: String,
-    /// The kind of problem in words.
-    #[schema(example = "The parameters do not fit")]
-    pub title: String,
-    /// The status of the answer.
-    #[schema(example = 422)]
-    pub status: u16,
-    /// What is wrong this time, and what would be right.
-    #[schema(example = "the parameters do not match the schema of the plugin")]
-    pub detail: String,
-    /// This one occurrence.
-    #[schema(example = "urn:paramedic:request:5d41a1c09e3b7f26")]
-    pub instance: String,
-    /// The request's id, under which the agent's log tells more.
-    #[schema(example = "5d41a1c09e3b7f26")]
-    pub request_id: String,
-    /// The plugin that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
-    /// The step that a version did not pass.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "signature")]
-    pub step: Option<String>,
-    /// The run that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<String>,
-    /// The least role that it takes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "responder")]
-    pub role: Option<String>,
-    /// Each thing that is wrong, where there can be several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Fault>,
-}
-
-impl Problem {
-    /// Lines for a person and JSON for a program: whoever meets a problem looks at it.
-    fn to_text(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
-        text.push('\n');
-        text
-    }
-}
-
-/// One thing that is wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Fault {
-    /// Where in the body, as a JSON pointer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "/params/limit")]
-    pub pointer: Option<String>,
-    /// Which parameter of the query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameter: Option<String>,
-    /// What is wrong, and the rule.
-    #[schema(example = "500 is greater than the maximum of 100")]
-    pub message: String,
-}
-
-impl Fault {
-    fn of_field(field: &BadField) -> Self {
-        Self { pointer: Some(field.pointer.clone()), parameter: None, message: field.message.clone() }
-    }
-
-    /// One whose place is part of the text.
-    fn somewhere(message: &str) -> Self {
-        Self { pointer: None, parameter: None, message: message.to_owned() }
-    }
-
-    fn of_parameter(parameter: &BadParameter) -> Self {
-        Self { pointer: None, parameter: Some(parameter.name.clone()), message: parameter.message.clone() }
-    }
-}
-
-/// For the description: any operation may answer with a problem.
-pub(super) struct Problems;
-
-impl utoipa::IntoResponses for Problems {
-    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
-        use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = ResponseBuilder::new()
-            .description("Any refusal or failure; `type` tells which.")
-            .content("application/problem+json", content);
-        [("default".to_owned(), response.build().into())].into()
-    }
 }
 
 #[cfg(test)]
