@@ -26,7 +26,7 @@ use super::timing::Timing;
 use super::{CheckRunner, Limits, NewSilence, Sweep};
 use crate::clock::Clock;
 use crate::domain::{Actor, Silence, SilenceId, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
-use crate::store::{StoreError, SweepStore};
+use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
@@ -207,9 +207,15 @@ impl Scheduler {
         self.inner.books.silences.list()
     }
 
-    /// Keep a silence. When this answers, it is durable and holds.
-    pub async fn add_silence(&self, wanted: NewSilence) -> Result<Silence, StoreError> {
-        self.inner.books.silences.add(wanted).await
+    /// The silence that somebody wants, from now on. It does not hold before it is kept.
+    pub fn begin_silence(&self, wanted: NewSilence) -> Silence {
+        self.inner.books.silences.begin(wanted)
+    }
+
+    /// Keep a silence, and in the same transaction the key under which it was asked for with the answer to that. When this
+    /// answers, it is durable and holds.
+    pub async fn add_silence(&self, silence: Silence, once: Option<(OnceKey, KeptAnswer)>) -> Result<(), StoreError> {
+        self.inner.books.silences.add(silence, once).await
     }
 
     /// End a silence. Returns it, if there was one of that id.
