@@ -11,7 +11,7 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, events, sweeps, silences, plugins, versions, probes, openapi
+//!  runs, events, sweeps, silences, plugins, versions, configuration, probes, openapi
 //!                                      one file per resource; accept, prefer, body, upload and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
@@ -26,6 +26,7 @@ mod accept;
 mod auth;
 mod body;
 pub mod card;
+mod configuration;
 mod events;
 mod near;
 mod observe;
@@ -62,7 +63,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::{Access, Token};
+pub use auth::{Access, Token, Tokens};
+pub use configuration::Configuration;
 pub use events::Missed;
 pub use problem::{Fault, Problem};
 pub use serve::serve;
@@ -96,7 +98,9 @@ pub struct Parts {
     /// True once every plugin was tried.
     pub loaded: watch::Receiver<bool>,
     /// Who may ask.
-    pub access: Access,
+    pub tokens: Arc<Tokens>,
+    /// Knows the configuration.
+    pub configuration: Arc<dyn Configuration>,
     /// Largest body of a request.
     pub max_body_bytes: usize,
     /// Where components go while they arrive.
@@ -121,9 +125,8 @@ impl App {
 type Shared = axum::extract::State<Arc<App>>;
 
 /// The whole API.
-pub fn router(mut parts: Parts) -> Router {
-    let access = std::mem::take(&mut parts.access);
-    let tokens = auth::Tokens::new(access, parts.clock.clone(), parts.metrics.clone());
+pub fn router(parts: Parts) -> Router {
+    let tokens = parts.tokens.clone();
     let (router, description) = routes().split_for_parts();
     let app = App::new(parts, openapi::text(&description));
     // The layers of single routes find it as an extension, because they are laid before there is a state.
@@ -131,11 +134,11 @@ pub fn router(mut parts: Parts) -> Router {
 }
 
 /// What lies around every route, and around those that do not exist.
-fn guarded(router: Router, tokens: auth::Tokens) -> Router {
+fn guarded(router: Router, tokens: Arc<Tokens>) -> Router {
     router
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async |method: http::Method| ApiError::MethodNotAllowed(method))
-        .layer(from_fn_with_state(Arc::new(tokens), auth::authenticate))
+        .layer(from_fn_with_state(tokens, auth::authenticate))
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(observe::observe))
 }
@@ -165,6 +168,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .least(Viewer, routes!(silences::list))
         .acting(Responder, routes!(silences::add))
         .acting(Responder, routes!(silences::remove))
+        .acting(Admin, routes!(configuration::reload))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))

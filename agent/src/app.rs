@@ -7,6 +7,7 @@
 mod doctor;
 mod intake;
 mod memory;
+mod reload;
 mod sweeps;
 mod targets;
 
@@ -23,16 +24,17 @@ use tokio::sync::watch;
 pub use doctor::examine;
 pub use sweeps::check_runner;
 
-use crate::api;
+use crate::api::{self, Tokens};
 use crate::catalog::{Catalog, Surroundings, watch_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Auth, Config, ServerTls};
+use crate::config::{Auth, Config, ConfigError, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions, SweepStore};
 use crate::telemetry::Metrics;
+use reload::Reloader;
 
 /// How long runs under way may go on after the agent was told to end. Less than the 30 s that Kubernetes waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,15 +48,32 @@ const LOADING: Duration = Duration::from_secs(30);
 /// How often runs beyond the retention are removed.
 const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
 
+/// The configuration that the agent is started with.
+pub struct Start {
+    path: PathBuf,
+    read: reload::Read,
+}
+
+impl Start {
+    /// Read the configuration at `path`.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let (config, files) = Config::load_noting(path);
+        Ok(Self { path: path.to_owned(), read: reload::Read { config: config?, files } })
+    }
+}
+
 /// Run the agent until it is told to end.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
+    let config = read.config.clone();
     if config.auth.tokens.is_empty() {
         anyhow::bail!("auth.tokens is empty, so nobody could ask anything; `paramedic token new` makes a token");
     }
     // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
     let mut orders = Orders::listen()?;
+    let hangup = signal(SignalKind::hangup())?;
     let tls = config.server.tls.as_ref().map(tls).transpose()?;
     let agent = Agent::build(&config).await?;
+    let reloader = Arc::new(Reloader::new(path, read, &agent));
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("cannot listen on {} (server.listen)", config.server.listen))?;
@@ -62,12 +81,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(%address, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "paramedic listens");
 
     let (stop, stopping) = watch::channel(false);
-    let router = api::router(agent.api_parts(&config));
+    let router = api::router(agent.api_parts(&config, &reloader));
     let server = tokio::spawn(api::serve(listener, tls.clone(), router, stopping.clone()));
     let certificates = tls.map(|tls| tokio::spawn(tls.follow(stopping.clone())));
     let sweeping = tokio::spawn(sweep(agent.scheduler.clone(), agent.loaded.subscribe(), stopping.clone()));
-    let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), retention(&config), stopping.clone());
+    let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), reloader.retention(), stopping.clone());
     let housekeeping = tokio::spawn(house);
+    let reloading = tokio::spawn(reloader.clone().follow(hangup, stopping.clone()));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
     let loading = async {
@@ -78,7 +98,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         }
         agent.loaded.send_replace(true);
         if let Some(folder) = folder {
-            watch_folder(folder, agent.catalog.clone(), stopping).await;
+            watch_folder(folder, agent.catalog.clone(), reloader.folder(), stopping).await;
         }
         std::future::pending::<Infallible>().await
     };
@@ -104,6 +124,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     server.await.context("the API ended in a panic")?;
     housekeeping.await.context("housekeeping ended in a panic")?;
+    reloading.await.context("following the configuration ended in a panic")?;
     if let Some(certificates) = certificates {
         certificates.await.context("following the certificate ended in a panic")?;
     }
@@ -121,6 +142,7 @@ struct Agent {
     catalog: Arc<Catalog>,
     runner: Arc<Runner>,
     scheduler: Arc<Scheduler>,
+    tokens: Arc<Tokens>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     loaded: watch::Sender<bool>,
@@ -153,10 +175,11 @@ impl Agent {
         let scheduler = sweeps::scheduler(config, kept, plugins, checks, clock.clone(), metrics.clone()).await?;
         let (loaded, _) = watch::channel(false);
         let scheduler = Arc::new(scheduler);
-        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, metrics, clock, loaded })
+        let tokens = Arc::new(Tokens::new(access(&config.auth), clock.clone(), metrics.clone()));
+        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, tokens, metrics, clock, loaded })
     }
 
-    fn api_parts(&self, config: &Config) -> api::Parts {
+    fn api_parts(&self, config: &Config, reloader: &Arc<Reloader>) -> api::Parts {
         api::Parts {
             runner: self.runner.clone(),
             scheduler: self.scheduler.clone(),
@@ -165,7 +188,8 @@ impl Agent {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             loaded: self.loaded.subscribe(),
-            access: access(&config.auth),
+            tokens: self.tokens.clone(),
+            configuration: Arc::new(reload::Handle(reloader.clone())),
             max_body_bytes: config.server.max_body_bytes,
             uploads: api::Uploads::new(uploads_folder(config), config.intake.max_component_bytes),
         }
@@ -224,7 +248,7 @@ async fn sweep(scheduler: Arc<Scheduler>, mut loaded: watch::Receiver<bool>, mut
 async fn keep_house(
     store: Arc<dyn Store>,
     sweeps: Arc<dyn SweepStore>,
-    policy: RetentionPolicy,
+    policy: watch::Receiver<RetentionPolicy>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut period = tokio::time::interval(RETENTION_PERIOD);
@@ -232,6 +256,7 @@ async fn keep_house(
         let retain = async {
             period.tick().await;
             sweeps.trim_sweeps().await?;
+            let policy = *policy.borrow();
             store.retain(policy).await
         };
         // It goes in small steps and can be left between two of them.

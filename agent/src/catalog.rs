@@ -20,6 +20,8 @@ mod folder;
 mod intake;
 mod params;
 mod quarantine;
+mod reload;
+mod restore;
 mod signing;
 mod targets;
 mod ticket;
@@ -52,7 +54,7 @@ use crate::telemetry::Metrics;
 use quarantine::Quarantine;
 
 /// What the operator configured for one plugin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Its name.
     pub name: PluginName,
@@ -196,13 +198,15 @@ impl Default for Intake {
 /// The configured plugins.
 pub struct Catalog {
     engine: Arc<Engine>,
-    surroundings: Surroundings,
+    surroundings: RwLock<Surroundings>,
+    clock: Arc<dyn Clock>,
     intake: Intake,
-    slots: BTreeMap<PluginName, Arc<Slot>>,
+    slots: RwLock<BTreeMap<PluginName, Arc<Slot>>>,
 }
 
 struct Slot {
-    entry: Entry,
+    name: PluginName,
+    entry: RwLock<Arc<Entry>>,
     state: RwLock<State>,
     /// Held while a version comes in, is activated or forgotten.
     turn: tokio::sync::Mutex<()>,
@@ -213,12 +217,17 @@ struct Slot {
 impl Slot {
     fn new(entry: Entry, policy: Policy) -> Self {
         Self {
-            entry,
+            name: entry.name.clone(),
+            entry: RwLock::new(Arc::new(entry)),
             state: RwLock::new(State::Loading),
             turn: tokio::sync::Mutex::default(),
             candidates: Mutex::default(),
             quarantine: Mutex::new(Quarantine::new(policy)),
         }
+    }
+
+    fn entry(&self) -> Arc<Entry> {
+        self.entry.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn state(&self) -> State {
@@ -254,37 +263,51 @@ impl Catalog {
     /// The plugins of `entries`, none of them loaded yet.
     pub fn with(intake: Intake, engine: Arc<Engine>, surroundings: Surroundings, entries: Vec<Entry>) -> Self {
         let slot = |entry: Entry| (entry.name.clone(), Arc::new(Slot::new(entry, intake.quarantine)));
-        let slots = entries.into_iter().map(slot).collect();
-        Self { engine, surroundings, intake, slots }
+        let slots = RwLock::new(entries.into_iter().map(slot).collect());
+        let clock = surroundings.clock.clone();
+        Self { engine, surroundings: RwLock::new(surroundings), clock, intake, slots }
     }
 
     /// Load every plugin. Those that were compiled before come first, because compiling takes turns.
     pub async fn load_all(&self) {
-        futures_util::future::join_all(self.slots.values().map(|slot| self.load(slot))).await;
+        let slots = self.slots();
+        futures_util::future::join_all(slots.iter().map(|slot| self.load(slot))).await;
     }
 
     /// The state of one plugin; none when no plugin of that name is configured.
     pub fn get(&self, name: &PluginName) -> Option<State> {
-        self.slots.get(name).map(|slot| slot.state())
+        self.find(name).map(|slot| slot.state())
     }
 
     /// What was configured, and the state, of one plugin.
-    pub fn describe(&self, name: &PluginName) -> Option<(&Entry, State)> {
-        self.slots.get(name).map(|slot| (&slot.entry, slot.state()))
+    pub fn describe(&self, name: &PluginName) -> Option<(Arc<Entry>, State)> {
+        self.find(name).map(|slot| (slot.entry(), slot.state()))
     }
 
     /// What was configured, and the state, of all plugins, by name.
-    pub fn list(&self) -> impl Iterator<Item = (&Entry, State)> {
-        self.slots.values().map(|slot| (&slot.entry, slot.state()))
+    pub fn list(&self) -> Vec<(Arc<Entry>, State)> {
+        self.slots().iter().map(|slot| (slot.entry(), slot.state())).collect()
     }
 
     /// How a plugin stands beside its state.
     pub fn standing(&self, name: &PluginName) -> Standing {
-        let standing = |slot: &Arc<Slot>| Standing {
+        let standing = |slot: Arc<Slot>| Standing {
             hold: slot.quarantine().current().cloned(),
             candidates: slot.candidates().iter().cloned().collect(),
         };
-        self.slots.get(name).map(standing).unwrap_or_default()
+        self.find(name).map(standing).unwrap_or_default()
+    }
+
+    fn find(&self, name: &PluginName) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        self.surroundings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The engine that runs them.

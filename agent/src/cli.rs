@@ -8,6 +8,7 @@
 //! `PARAMEDIC_TOKEN` or from a file.
 
 mod client;
+mod configuration;
 mod doctor;
 mod follow;
 mod output;
@@ -64,7 +65,7 @@ pub enum Command {
     Serve(Serve),
     /// Try every target and every plugin, and say what is wrong and how to mend it.
     Doctor(Doctor),
-    /// Look at the configuration without an agent.
+    /// Look at the configuration, or have the agent read it again.
     #[command(subcommand)]
     Config(Configuration),
     /// Make tokens, and the digests by which the agent knows them.
@@ -116,6 +117,8 @@ pub enum Configuration {
     },
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Have a running agent read its configuration again, and say what was different; exits with 3 if it is refused.
+    Reload(configuration::Reload),
 }
 
 /// What is asked of a running agent.
@@ -169,9 +172,25 @@ pub fn token(token: token::Token) -> ExitCode {
 
 /// Ask an agent, print the answer, and tell the exit code.
 pub fn execute(connection: &Connection, question: Question) -> ExitCode {
+    ask(connection, async |client| match question {
+        Question::Run(run) => run.execute(&client).await,
+        Question::Runs(runs) => runs.execute(&client).await,
+        Question::Plugins(plugins) => plugins.execute(&client).await,
+        Question::Sweep(sweep) => sweep.execute(&client).await,
+        Question::Sweeps(sweeps) => sweeps.execute(&client).await,
+        Question::Silence(silence) => silence.execute(&client).await,
+    })
+}
+
+/// Have an agent read its configuration again, print what was different, and tell the exit code.
+pub fn reload(connection: &Connection, reload: configuration::Reload) -> ExitCode {
+    ask(connection, async |client| reload.execute(&client).await)
+}
+
+fn ask(connection: &Connection, question: impl AsyncFnOnce(Client) -> Result<u8, AskError>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = match runtime {
-        Ok(runtime) => runtime.block_on(answer(connection, question)),
+        Ok(runtime) => runtime.block_on(async { question(Client::new(connection)?).await }),
         Err(error) => Err(AskError::Runtime(error)),
     };
     let code = answer.unwrap_or_else(|error| {
@@ -179,18 +198,6 @@ pub fn execute(connection: &Connection, question: Question) -> ExitCode {
         UNKNOWN
     });
     ExitCode::from(code)
-}
-
-async fn answer(connection: &Connection, question: Question) -> Result<u8, AskError> {
-    let client = Client::new(connection)?;
-    match question {
-        Question::Run(run) => run.execute(&client).await,
-        Question::Runs(runs) => runs.execute(&client).await,
-        Question::Plugins(plugins) => plugins.execute(&client).await,
-        Question::Sweep(sweep) => sweep.execute(&client).await,
-        Question::Sweeps(sweeps) => sweeps.execute(&client).await,
-        Question::Silence(silence) => silence.execute(&client).await,
-    }
 }
 
 #[cfg(test)]

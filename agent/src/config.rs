@@ -12,6 +12,7 @@ mod agent;
 mod auth;
 mod choices;
 mod field;
+mod files;
 mod grants;
 mod intake;
 mod limits;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 pub use agent::{Engine, Retain, Server, ServerTls, Store};
 pub use auth::{Auth, Token};
+pub use files::Files;
 pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
 pub use report::{ConfigError, Problem};
@@ -79,22 +81,35 @@ pub struct Config {
 impl Config {
     /// Read the file at `path` and what it points at in the environment and in other files.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_noting(path).0
+    }
+
+    /// The same, with the files that were looked into: once one of them is another one, it is worth reading again.
+    pub fn load_noting(path: &Path) -> (Result<Self, ConfigError>, Files) {
         let here = || path.to_owned();
-        let text = sources::read(path).map_err(|source| ConfigError::Unreadable { path: here(), source })?;
-        let text = text.ok_or_else(|| ConfigError::TooLarge { path: here() })?;
-        Self::parse(&text, path, &environment)
+        let sources = Sources::below(path, &environment);
+        let text = match sources::read(path) {
+            Ok(Some(text)) => Ok(text),
+            Ok(None) => Err(ConfigError::TooLarge { path: here() }),
+            Err(source) => Err(ConfigError::Unreadable { path: here(), source }),
+        };
+        let config = text.and_then(|text| judge(&text, path, &sources));
+        (config, sources.files())
     }
 
     /// Read `text` as if it stood in the file at `path`: relative paths begin at its directory, and problems name it.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let report = Report::default();
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let config = read(text, &Sources { directory, environment }, &report);
-        let problems = report.finish();
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            Some(_) | None => Err(ConfigError::Invalid { path: PathBuf::from(path), problems }),
-        }
+        judge(text, path, &Sources::below(path, environment))
+    }
+}
+
+fn judge(text: &str, path: &Path, sources: &Sources<'_>) -> Result<Config, ConfigError> {
+    let report = Report::default();
+    let config = read(text, sources, &report);
+    let problems = report.finish();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(ConfigError::Invalid { path: PathBuf::from(path), problems }),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod operation;
 pub mod outcome;
 pub mod plugin;
+pub mod reload;
 pub mod run;
 pub mod secret;
 pub mod sweep;
@@ -31,6 +32,7 @@ pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};
 pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
+pub use reload::{ConfigStanding, ReloadRefused, Reloaded};
 pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, Trigger, Usage};
 pub use secret::Secret;
 pub use sweep::{

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => told(self::serve(&serve)),
         Command::Doctor(doctor) => told(self::doctor(&doctor)),
         Command::Config(Configuration::Check { config }) => told(check(&config)),
+        Command::Config(Configuration::Reload(reload)) => cli::reload(&arguments.connection, reload),
         Command::Config(Configuration::Schema) => cli::print(&format!("{:#}\n", config::schema())),
     }
 }
@@ -28,9 +29,9 @@ fn serve(arguments: &cli::Serve) -> anyhow::Result<ExitCode> {
         LogFormat::Json => telemetry::LogFormat::Json,
     };
     telemetry::install(format, &arguments.log)?;
-    let config = Config::load(&arguments.config)?;
+    let start = app::Start::read(&arguments.config)?;
     let runtime = runtime()?;
-    let served = runtime.block_on(app::serve(config));
+    let served = runtime.block_on(app::serve(start));
     // All is recorded by now. A component that is still being compiled on a thread of its own is not waited for.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)

@@ -16,7 +16,7 @@ pub use op::{Keys, Op, Paths};
 use crate::domain::{Denial, DenialReason, Grant, Interface, Operation, PluginName, TargetName};
 
 /// Everything that one plugin may do. Empty means nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grants {
     plugin: PluginName,
     lines: Vec<Grant>,

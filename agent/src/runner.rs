@@ -198,7 +198,7 @@ impl Runner {
     async fn start_with(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
-        let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
+        let ticket = self.ticket(&plugin)?;
         let slot = self.admit()?;
         self.begin((plugin, ticket), params, request, slot, key).await
     }
@@ -210,11 +210,12 @@ impl Runner {
         patience: Duration,
         request: Request,
     ) -> Result<Started, Refusal> {
+        let slot = self.admit_in_turn(sweep, patience).await?;
+        // With the slot in hand: another version or less may be allowed than when the wait began, and the one trial of a
+        // plugin that was held back must not wait for a place.
         let plugin = self.active(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
-        let slot = self.admit_in_turn(sweep, patience).await?;
-        // With the slot in hand: the one trial of a plugin that was held back must not wait for a place.
-        let ticket = self.catalog.admit(&plugin).map_err(|held| Refusal::Quarantined(Box::new(held)))?;
+        let ticket = self.ticket(&plugin)?;
         self.begin((plugin, ticket), params, request, slot, None).await
     }
 
@@ -261,6 +262,12 @@ impl Runner {
             Some(State::Absent) => Err(Refusal::Absent { name }),
             Some(State::Active(plugin)) => Ok(plugin),
         }
+    }
+
+    fn ticket(&self, plugin: &Plugin) -> Result<Ticket, Refusal> {
+        let unknown = || Refusal::UnknownPlugin { name: plugin.metadata.name.clone() };
+        let admitted = self.catalog.admit(plugin).ok_or_else(unknown)?;
+        admitted.map_err(|held| Refusal::Quarantined(Box::new(held)))
     }
 
     fn admit(&self) -> Result<Slot, Refusal> {

@@ -1,5 +1,6 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
+mod configuration;
 mod store;
 mod sweeps;
 
@@ -15,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
+pub use configuration::ConfigurationMetrics;
 pub use store::StoreMetrics;
 
 use crate::domain::{Decision, Origin, PluginName, Run, Status};
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// Sweeps and their slots.
     pub sweeps: SweepMetrics,
+    /// The configuration.
+    pub configuration: ConfigurationMetrics,
     limited: Family<TokenLabels, Counter>,
 }
 
@@ -138,6 +142,7 @@ impl Default for Metrics {
             store: StoreMetrics::register(&mut registry),
             limited: Family::default(),
             sweeps: SweepMetrics::register(&mut registry),
+            configuration: ConfigurationMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());
@@ -223,6 +228,14 @@ impl Metrics {
     /// Show whether a plugin is in quarantine.
     pub fn quarantined(&self, plugin: &PluginName, is: bool) {
         self.quarantined.get_or_create(&PluginLabels { plugin: plugin.to_string() }).set(i64::from(is));
+    }
+
+    /// Show no more how a plugin stands: it is configured no more.
+    pub fn forget_plugin(&self, plugin: &PluginName) {
+        let labels = PluginLabels { plugin: plugin.to_string() };
+        for shown in [&self.status, &self.version_waiting, &self.quarantined] {
+            shown.remove(&labels);
+        }
     }
 
     /// Count a request that came too soon after others with the same token.

@@ -95,6 +95,17 @@ impl Agent {
         self.server.directory()
     }
 
+    /// Has it read its configuration again.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.server.hang_up()
+    }
+
+    /// Writes a file beside its configuration, or that itself, under its eyes.
+    pub fn write(&self, path: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.directory().join(path);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// Everything it logged so far.
     pub fn log(&self) -> anyhow::Result<String> {
         self.server.log().context("cannot read the log of the agent")

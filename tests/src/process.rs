@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::wait;
@@ -24,6 +25,7 @@ directory=$1 signal=$2
 shift 2
 "$@" 3<&- &
 server=$!
+echo "$server" >"$directory/pid"
 (
     while read -r _; do :; done
     kill -s "$signal" "$server"
@@ -99,6 +101,13 @@ impl Server {
         let mut bytes = vec![0; size];
         self.log.read_exact_at(&mut bytes, 0)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Has the server look at its configuration again, as most do on this signal.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        let pid = std::fs::read_to_string(self.directory().join("pid")).context("who the server is, is not known")?;
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).context("this is no process")?;
+        rustix::process::kill_process(pid, Signal::HUP).context("the server cannot be told")
     }
 
     /// Where the server keeps its files.

@@ -55,6 +55,7 @@ plugins:
     source: {{ file: "{pg_connections}" }}
   trouble:
     source: {{ file: "{trouble}" }}
+    limits: {{ deadline: 5m }}
 sweeps:
   health: {{ every: 1s, checks: [ {{ plugin: redis-ping, params: {{ target: cache, samples: 2 }} }} ] }}
   broken:
@@ -66,6 +67,10 @@ sweeps:
       - pg-connections
       - {{ plugin: trouble, params: {{ do: fail, message: no idea }} }}
       - trouble
+  hasty:
+    every: 1s
+    overlap: replace
+    checks: [ {{ plugin: trouble, params: {{ do: sleep-in-host, seconds: 250.0 }} }} ]
   on-demand: {{ checks: [ {{ plugin: redis-ping, params: {{ target: cache, samples: 2 }} }} ] }}
 "#,
         shop = shop()?.url(),
@@ -130,6 +135,20 @@ fn each_check_that_is_not_ok_says_why() {
         Ok(Some(get("/v1/sweeps/broken")?).filter(|sweep| sweep["state"]["status"] == "critical"))
     });
     assert_eq!(sweep.unwrap()["events"].as_array().unwrap().last().unwrap()["kind"], "changed");
+}
+
+#[test]
+fn a_sweep_that_replaces_its_run_cancels_the_checks_of_that() {
+    let cancelled = wait::until("a check to be cancelled", || {
+        let runs = get("/v1/runs?plugin=trouble&limit=200")?;
+        let runs = runs["runs"].as_array().context("no runs")?;
+        Ok(runs.iter().find(|run| run["failure"]["kind"] == "cancelled").cloned())
+    })
+    .unwrap();
+    let message = cancelled["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("schedule"), "{message}");
+    let sweep = get("/v1/sweeps/hasty").unwrap();
+    assert!(sweep["runs"].as_array().unwrap().iter().any(|run| run["state"] == "replaced"), "{sweep}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who asks. Every request is refused without a known token, except for the few paths that a probe needs; what its owner
 //! may do is asked where routes are registered.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -29,7 +29,7 @@ pub struct Access {
 }
 
 /// Someone who may ask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Name under which runs are recorded.
     pub name: String,
@@ -43,12 +43,16 @@ pub struct Token {
     pub rate: Rate,
 }
 
-/// Everyone who may ask, and how often each did.
-pub(super) struct Tokens {
-    key: Option<TokenKey>,
-    owners: Vec<Owner>,
+/// Everyone who may ask, and how often each did. They can be others from one request to the next.
+pub struct Tokens {
+    owners: RwLock<Arc<Owners>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+}
+
+struct Owners {
+    key: Option<TokenKey>,
+    all: Vec<Arc<Owner>>,
 }
 
 /// The owner of one token.
@@ -58,15 +62,33 @@ struct Owner {
 }
 
 impl Tokens {
-    pub(super) fn new(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let now = clock.now();
-        let owners = access.tokens.into_iter().map(|token| Owner { bucket: Bucket::new(token.rate, now), token });
-        Self { key: access.key, owners: owners.collect(), clock, metrics }
+    /// Those of `access`, of whom nobody asked yet.
+    pub fn new(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let owners = RwLock::new(Arc::new(Owners { key: None, all: Vec::new() }));
+        let tokens = Self { owners, clock, metrics };
+        tokens.replace(access);
+        tokens
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<&Owner, ApiError> {
+    /// From now on nobody but those of `access` may ask. Who stays with the same entry has asked as often as before.
+    pub fn replace(&self, access: Access) {
+        let before = self.owners();
+        let now = self.clock.now();
+        let owner = |token: Token| match before.all.iter().find(|owner| owner.token == token) {
+            Some(owner) => owner.clone(),
+            None => Arc::new(Owner { bucket: Bucket::new(token.rate, now), token }),
+        };
+        let owners = Owners { key: access.key, all: access.tokens.into_iter().map(owner).collect() };
+        *self.owners.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(owners);
+    }
+
+    fn owners(&self) -> Arc<Owners> {
+        self.owners.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Result<Arc<Owner>, ApiError> {
         let token = bearer(headers).ok_or(ApiError::NoToken)?;
-        let owner = self.owner(token).ok_or(ApiError::WrongToken)?;
+        let owner = self.owners().of(token).ok_or(ApiError::WrongToken)?;
         match owner.token.expires {
             Some(expires) if expires <= self.clock.now() => {
                 Err(ApiError::ExpiredToken { name: owner.token.name.clone(), expires })
@@ -75,24 +97,26 @@ impl Tokens {
         }
     }
 
-    /// Whose token it is. Takes as long for a wrong token as for a right one, wherever that stands in the list: digests
-    /// are compared, all of them, and each to its end.
-    fn owner(&self, token: &[u8]) -> Option<&Owner> {
-        let presented = self.key.as_ref()?.digest(token);
-        let mut found = u64::MAX;
-        for (index, owner) in (0_u64..).zip(&self.owners) {
-            let equal: Choice = presented.as_bytes().ct_eq(owner.token.digest.as_bytes());
-            found = u64::conditional_select(&found, &index, equal);
-        }
-        usize::try_from(found).ok().and_then(|index| self.owners.get(index))
-    }
-
     /// Count a request of `owner` against its rate.
     fn admit(&self, owner: &Owner) -> Result<(), ApiError> {
         owner.bucket.take(self.clock.now()).map_err(|seconds| {
             self.metrics.rate_limited(&owner.token.name);
             ApiError::RateLimited { rate: owner.token.rate, seconds }
         })
+    }
+}
+
+impl Owners {
+    /// Whose token it is. Takes as long for a wrong token as for a right one, wherever that stands in the list: digests
+    /// are compared, all of them, and each to its end.
+    fn of(&self, token: &[u8]) -> Option<Arc<Owner>> {
+        let presented = self.key.as_ref()?.digest(token);
+        let mut found = u64::MAX;
+        for (index, owner) in (0_u64..).zip(&self.all) {
+            let equal: Choice = presented.as_bytes().ct_eq(owner.token.digest.as_bytes());
+            found = u64::conditional_select(&found, &index, equal);
+        }
+        usize::try_from(found).ok().and_then(|index| self.all.get(index).cloned())
     }
 }
 
@@ -125,7 +149,7 @@ pub(super) async fn authenticate(
             tracing::Span::current().record("actor", &owner.token.name);
             // A probe that is told to wait would take the agent for dead.
             if !is_open {
-                tokens.admit(owner)?;
+                tokens.admit(&owner)?;
             }
             request.extensions_mut().insert(Caller(Actor(owner.token.name.clone())));
             request.extensions_mut().insert(Granted(owner.token.role));
@@ -165,15 +189,14 @@ mod tests {
         TokenKey::new(crate::domain::Secret::new("0123456789abcdef0123456789abcdef")).unwrap()
     }
 
+    fn token(name: &str, rate: Rate) -> Token {
+        let digest = key().digest(format!("{name}'s").as_bytes());
+        Token { name: name.to_owned(), role: Role::Viewer, expires: None, digest, rate }
+    }
+
     fn tokens(names: &[&str]) -> Tokens {
-        let token = |name: &&str| Token {
-            name: (*name).to_owned(),
-            role: Role::Viewer,
-            expires: None,
-            digest: key().digest(format!("{name}'s").as_bytes()),
-            rate: Rate::DEFAULT,
-        };
-        let access = Access { key: Some(key()), tokens: names.iter().map(token).collect() };
+        let tokens = names.iter().map(|name| token(name, Rate::DEFAULT)).collect();
+        let access = Access { key: Some(key()), tokens };
         Tokens::new(access, Arc::new(ManualClock::at(NOW)), Arc::default())
     }
 
@@ -217,8 +240,26 @@ mod tests {
         ] {
             assert_eq!(caller(values), Err(expected), "{values:?}");
         }
-        assert!(tokens(&[]).owner(b"").is_none());
+        assert!(tokens(&[]).owners().of(b"").is_none());
         let nobody = Tokens::new(Access::default(), Arc::new(ManualClock::at(NOW)), Arc::default());
-        assert!(nobody.owner(b"").is_none());
+        assert!(nobody.owners().of(b"").is_none());
+    }
+
+    #[test]
+    fn who_is_configured_no_more_is_refused_and_who_stays_has_asked_as_often_as_before() {
+        let asks = |tokens: &Tokens, name: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {name}'s")).unwrap());
+            tokens.caller(&headers).and_then(|owner| tokens.admit(&owner))
+        };
+        let once = Rate { per_minute: 1, burst: 1 };
+        let access =
+            |names: &[&str]| Access { key: Some(key()), tokens: names.iter().map(|n| token(n, once)).collect() };
+        let tokens = Tokens::new(access(&["alice", "bob"]), Arc::new(ManualClock::at(NOW)), Arc::default());
+        asks(&tokens, "alice").unwrap();
+        tokens.replace(access(&["carol", "alice"]));
+        assert!(matches!(asks(&tokens, "bob"), Err(ApiError::WrongToken)));
+        assert!(matches!(asks(&tokens, "alice"), Err(ApiError::RateLimited { .. })));
+        asks(&tokens, "carol").unwrap();
     }
 }

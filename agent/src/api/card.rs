@@ -4,6 +4,7 @@
 //! came from outside is cleaned on the way, so that a terminal shows it and does not obey it. The API gives cards
 //! without colours, the command line the same with them.
 
+mod configuration;
 mod notation;
 mod page;
 mod plugin;
@@ -16,6 +17,7 @@ mod table;
 mod text;
 mod version;
 
+pub use configuration::reloaded;
 pub use notation::{assignment, read_value};
 pub use page::Paint;
 pub use plugin::{plugin, plugins};

@@ -1,5 +1,7 @@
 //! `/v1/plugins`: what is configured, and whether it can run.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 
@@ -22,9 +24,10 @@ use crate::domain::PluginName;
 )]
 pub(super) async fn list(State(app): Shared, format: Format) -> Response {
     let catalog = &app.parts.catalog;
-    let summary =
-        |(entry, state): (&Entry, PluginState)| shape::PluginSummary::of(entry, &state, &catalog.standing(&entry.name));
-    let plugins = catalog.list().map(summary).collect();
+    let summary = |(entry, state): &(Arc<Entry>, PluginState)| {
+        shape::PluginSummary::of(entry, state, &catalog.standing(&entry.name))
+    };
+    let plugins = catalog.list().iter().map(summary).collect();
     format.answer(&shape::PluginList { plugins }, |list| card::plugins(list, Paint::Plain))
 }
 
@@ -47,13 +50,13 @@ pub(super) async fn show(State(app): Shared, format: Format, Segment(name): Segm
 pub(super) fn answer(app: &App, format: Format, name: &PluginName) -> Result<Response, ApiError> {
     let catalog = &app.parts.catalog;
     let (entry, state) = catalog.describe(name).ok_or_else(|| unknown_plugin(app, name.as_str()))?;
-    let plugin = shape::Plugin::of(entry, &state, &catalog.standing(name));
+    let plugin = shape::Plugin::of(&entry, &state, &catalog.standing(name));
     Ok(format.answer(&plugin, |plugin| card::plugin(plugin, Paint::Plain)))
 }
 
 /// The refusal of a name that no plugin has, with those that may be meant.
 pub(super) fn unknown_plugin(app: &App, name: &str) -> ApiError {
-    let all: Vec<String> = app.parts.catalog.list().map(|(entry, _)| entry.name.to_string()).collect();
+    let all: Vec<String> = app.parts.catalog.list().iter().map(|(entry, _)| entry.name.to_string()).collect();
     let name = crate::domain::cut_bytes(name, 80).to_owned();
     ApiError::UnknownPlugin { near: near(&name, &all), all: all.into_iter().take(MAX_LISTED).collect(), name }
 }

@@ -1,5 +1,7 @@
 //! What watches the agent: `/healthz`, `/readyz` and `/metrics`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -11,6 +13,7 @@ use super::auth::Caller;
 use super::problem::Problems;
 use super::{App, Shared, shape};
 use crate::catalog::{Entry, State as PluginState};
+use crate::domain::ConfigStanding;
 use crate::telemetry::StateLabels;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,12 +48,52 @@ pub(super) struct Readiness {
     store: StoreState,
     /// How many plugins are in which state.
     plugins: Counts,
+    /// The configuration in force.
+    config: InForce,
     /// Why runs cannot be recorded. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     /// Plugins that cannot run. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     inactive: Option<Vec<shape::PluginSummary>>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InForce {
+    /// When it was put in force.
+    #[schema(format = DateTime, example = "2026-03-01T03:00:00.000Z")]
+    since: String,
+    /// False while what was read last was refused. That makes nobody unready: the one before holds.
+    current: bool,
+    /// Why it was refused. Only for callers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    /// What is wrong in the file. Only for callers with a token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
+    /// Settings that hold only after a restart. Only for callers with a token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needs_restart: Vec<&'static str>,
+}
+
+impl InForce {
+    /// What everybody may know; with `is_known`, all of it.
+    fn of(standing: ConfigStanding, is_known: bool) -> Self {
+        let ConfigStanding { since, refused, needs_restart } = standing;
+        let shown = Self {
+            since: since.to_string(),
+            current: refused.is_none(),
+            problem: None,
+            errors: Vec::new(),
+            needs_restart: Vec::new(),
+        };
+        if !is_known {
+            return shown;
+        }
+        let (problem, errors) = refused.map(|refused| (refused.reason, refused.problems)).unzip();
+        Self { problem, errors: errors.unwrap_or_default(), needs_restart, ..shown }
+    }
 }
 
 /// Whether runs can be recorded.
@@ -90,7 +133,7 @@ pub(super) struct Counts {
     )
 )]
 pub(super) async fn readyz(State(app): Shared, caller: Option<Caller>) -> Response {
-    let mut readiness = readiness(&app).await;
+    let mut readiness = readiness(&app, caller.is_some()).await;
     if caller.is_none() {
         (readiness.problem, readiness.inactive) = (None, None);
     }
@@ -98,25 +141,26 @@ pub(super) async fn readyz(State(app): Shared, caller: Option<Caller>) -> Respon
     (status, axum::Json(readiness)).into_response()
 }
 
-async fn readiness(app: &App) -> Readiness {
+async fn readiness(app: &App, is_known: bool) -> Readiness {
     let parts = &app.parts;
     let health = parts.store.health().await;
     let (loaded, accepting) = (*parts.loaded.borrow(), !parts.runner.is_stopping());
-    let runs = |(entry, state): &(&Entry, PluginState)| {
+    let runs = |(entry, state): &(Arc<Entry>, PluginState)| {
         matches!(state, PluginState::Active(_)) && parts.catalog.standing(&entry.name).hold.is_none()
     };
-    let inactive = parts.catalog.list().filter(|plugin| !runs(plugin));
-    let summary = |(entry, state): (&Entry, PluginState)| {
-        shape::PluginSummary::of(entry, &state, &parts.catalog.standing(&entry.name))
+    let summary = |(entry, state): &(Arc<Entry>, PluginState)| {
+        shape::PluginSummary::of(entry, state, &parts.catalog.standing(&entry.name))
     };
+    let inactive = parts.catalog.list().iter().filter(|plugin| !runs(plugin)).map(summary).collect();
     Readiness {
         ready: loaded && accepting && health.is_writable(),
         accepting,
         loaded,
         store: if health.is_writable() { StoreState::Writable } else { StoreState::Failing },
         plugins: counts(app),
+        config: InForce::of(parts.configuration.standing(), is_known),
         problem: health.problem,
-        inactive: Some(inactive.map(summary).collect()),
+        inactive: Some(inactive),
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{Actor, PluginName, Rate, Role, RunId, SweepRunId, Timestamp};
+use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp};
 use crate::runner::Refusal;
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
@@ -99,6 +99,8 @@ pub(super) enum ApiError {
     PluginNotConfigured { name: PluginName },
     #[error(transparent)]
     Undelivered(Undelivered),
+    #[error(transparent)]
+    ConfigRefused(ReloadRefused),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -197,6 +199,7 @@ kinds! {
     InvalidBody = UNPROCESSABLE_ENTITY "invalid-body": "The body has the wrong shape";
     KeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused": "The key stands for something else";
     InvalidParams = UNPROCESSABLE_ENTITY "invalid-params": "The parameters do not fit";
+    ConfigRefused = UNPROCESSABLE_ENTITY "config-refused": "The configuration was not put in force";
     VersionRefused = UNPROCESSABLE_ENTITY "version-refused": "The version did not pass a step";
     Busy = TOO_MANY_REQUESTS "busy": "Too many runs are under way";
     TooManyStreams = TOO_MANY_REQUESTS "too-many-streams": "Too many watch runs";
@@ -259,6 +262,7 @@ impl ApiError {
             Self::InvalidVersion { .. } => told(Kind::InvalidVersion),
             Self::PluginNotConfigured { .. } => told(Kind::PluginNotConfigured),
             Self::Undelivered(undelivered) => undelivered_answer(undelivered),
+            Self::ConfigRefused(_) => told(Kind::ConfigRefused),
             Self::BodyTooSlow { .. } => told(Kind::BodyTooSlow),
             Self::BodyBroken(_) => told(Kind::BodyBroken),
             Self::MalformedJson(_) => told(Kind::MalformedJson),
@@ -298,6 +302,7 @@ impl ApiError {
         match self {
             Self::InvalidQuery(parameters) => parameters.iter().map(Fault::of_parameter).collect(),
             Self::BadFields(fields) => fields.iter().map(Fault::of_field).collect(),
+            Self::ConfigRefused(refused) => refused.problems.iter().map(|problem| Fault::somewhere(problem)).collect(),
             Self::Refused(Refusal::Params(ParamsError::Mismatch(problems))) => problems
                 .iter()
                 .map(|problem| Fault {
@@ -543,6 +548,11 @@ pub struct Fault {
 impl Fault {
     fn of_field(field: &BadField) -> Self {
         Self { pointer: Some(field.pointer.clone()), parameter: None, message: field.message.clone() }
+    }
+
+    /// One whose place is part of the text.
+    fn somewhere(message: &str) -> Self {
+        Self { pointer: None, parameter: None, message: message.to_owned() }
     }
 
     fn of_parameter(parameter: &BadParameter) -> Self {

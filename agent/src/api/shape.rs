@@ -5,6 +5,7 @@
 //! that a later agent may add.
 
 mod call;
+mod configuration;
 mod outcome;
 mod plugin;
 mod run;
@@ -14,6 +15,7 @@ mod version;
 mod word;
 
 pub use call::{Call, LogLine};
+pub use configuration::Reloaded;
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
 pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary, Quarantine};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};

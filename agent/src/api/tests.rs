@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod configuration;
 mod description;
 mod events;
 mod failures;

@@ -68,7 +68,7 @@ async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow:
     if let Some(mut folder) = super::intake::folder(config) {
         folder.look(&catalog).await;
     }
-    let mut report: Vec<_> = catalog.list().map(|(entry, state)| plugin(entry, &state)).collect();
+    let mut report: Vec<_> = catalog.list().iter().map(|(entry, state)| plugin(entry, state)).collect();
     report.extend(config.sweeps.iter().map(|(name, sweep)| self::sweep(&catalog, name, sweep)));
     Ok(report)
 }

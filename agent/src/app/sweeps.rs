@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::catalog::{Catalog, ParamsError, State};
 use crate::config::{self, Config};
-use crate::domain::{CheckResult, Decision, Ending, PluginName, Reason, Run, Status, SweepName, Target};
+use crate::domain::{Actor, CheckResult, Decision, Ending, PluginName, Reason, Run, RunId, Status, SweepName, Target};
 use crate::runner::{Refusal, Request, Runner};
 use crate::scheduler::{Cadence, Check, CheckRunner, Limits, Order, Rules, Schedule, Scheduler, Sweep, Timetable};
 use crate::store::SweepStore;
@@ -30,11 +30,15 @@ pub(super) async fn scheduler(
     clock: Arc<dyn crate::clock::Clock>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Scheduler> {
-    let sweeps = config.sweeps.iter().map(|(name, sweep)| self::sweep(name, sweep)).collect();
     let limits = Limits { max_parallel_per_target: config.scheduler.max_parallel_per_target, patience: PATIENCE };
     let checks = check_runner(catalog, runner);
-    let opened = Scheduler::open(sweeps, limits, store, checks, clock, metrics).await;
+    let opened = Scheduler::open(all(config), limits, store, checks, clock, metrics).await;
     opened.context("cannot read what is known of the sweeps")
+}
+
+/// The configured sweeps.
+pub(super) fn all(config: &Config) -> Vec<Sweep> {
+    config.sweeps.iter().map(|(name, sweep)| self::sweep(name, sweep)).collect()
 }
 
 fn sweep(name: &SweepName, sweep: &config::Sweep) -> Sweep {
@@ -84,7 +88,7 @@ impl CheckRunner for Checks {
     }
 
     async fn run(&self, order: Order) -> Option<CheckResult> {
-        let plugin = order.check.plugin.clone();
+        let (plugin, actor) = (order.check.plugin.clone(), order.actor.clone());
         let request = Request {
             plugin: order.check.plugin,
             params: order.check.params,
@@ -98,7 +102,11 @@ impl CheckRunner for Checks {
             Err(refusal) => return Some(refused(plugin, &refusal)),
         };
         let id = started.run.id;
-        let result = match started.finished().await {
+        // Also when this future is dropped: nobody would ever look at what the check finds.
+        let mut unless_awaited = CancelOnDrop { runner: &self.runner, run: Some(id), actor };
+        let finished = started.finished().await;
+        unless_awaited.run = None;
+        let result = match finished {
             Some(run) => result(&run),
             None => CheckResult {
                 plugin,
@@ -109,6 +117,21 @@ impl CheckRunner for Checks {
             },
         };
         Some(result)
+    }
+}
+
+/// Ends a run, if there still is one, when nobody waits for it any more.
+struct CancelOnDrop<'a> {
+    runner: &'a Runner,
+    run: Option<RunId>,
+    actor: Actor,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run {
+            drop(self.runner.cancel(run, self.actor.clone()));
+        }
     }
 }
 
@@ -169,7 +192,7 @@ mod tests {
     use super::*;
     use crate::catalog::ParamProblem;
     use crate::domain::{
-        Actor, CallRecord, DenialReason, Digest, Failure, FailureKind, Mode, Outcome, RunId, Timestamp, Trigger, Usage,
+        CallRecord, DenialReason, Digest, Failure, FailureKind, Mode, Outcome, Timestamp, Trigger, Usage,
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_772_323_200_000);

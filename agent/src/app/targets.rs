@@ -1,6 +1,8 @@
 //! Builds the clients of all configured targets. Nothing connects yet.
+//!
+//! When the configuration is read again, a target with the same settings keeps its client, and thereby its connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -17,26 +19,43 @@ use crate::host::Targets;
 
 /// The clients of `targets`.
 pub(super) fn build(targets: &config::Targets) -> anyhow::Result<Targets> {
+    rebuild(targets, &config::Targets::default(), &Targets::default())
+}
+
+/// The clients of `targets`; those of `before`, which were configured as `configured`, where nothing is different.
+pub(super) fn rebuild(
+    targets: &config::Targets,
+    configured: &config::Targets,
+    before: &Targets,
+) -> anyhow::Result<Targets> {
+    let same_server =
+        |target: &config::QueueTarget| targets.redis.get(&target.redis) == configured.redis.get(&target.redis);
+    let postgres = |name: &TargetName, target: &_| Some(target) == configured.postgres.get(name);
+    let redis = |name: &TargetName, target: &_| Some(target) == configured.redis.get(name);
+    let queue = |name: &TargetName, target: &_| Some(target) == configured.queue.get(name) && same_server(target);
+    let http = |name: &TargetName, target: &_| Some(target) == configured.http.get(name);
     Ok(Targets {
-        postgres: each(&targets.postgres, "postgres", postgres_client)?,
-        redis: each(&targets.redis, "redis", redis_client)?,
-        queue: each(&targets.queue, "queue", |name, target| queue_client(name, target, targets))?,
-        http: each(&targets.http, "http", http_client)?,
+        postgres: each(&targets.postgres, "postgres", (&before.postgres, postgres), postgres_client)?,
+        redis: each(&targets.redis, "redis", (&before.redis, redis), redis_client)?,
+        queue: each(&targets.queue, "queue", (&before.queue, queue), |name, target| {
+            queue_client(name, target, targets)
+        })?,
+        http: each(&targets.http, "http", (&before.http, http), http_client)?,
     })
 }
 
+/// A client of each target: the one of before, if it is the same target, or a new one.
 fn each<S, C>(
-    configured: &std::collections::BTreeMap<TargetName, S>,
+    configured: &BTreeMap<TargetName, S>,
     system: impl Display,
+    (before, is_same): (&HashMap<TargetName, Arc<C>>, impl Fn(&TargetName, &S) -> bool),
     build: impl Fn(TargetName, &S) -> anyhow::Result<C>,
 ) -> anyhow::Result<HashMap<TargetName, Arc<C>>> {
-    configured
-        .iter()
-        .map(|(name, settings)| {
-            let client = build(name.clone(), settings).with_context(|| format!("targets.{system}.{name}"))?;
-            Ok((name.clone(), Arc::new(client)))
-        })
-        .collect()
+    let client = |name: &TargetName, settings: &S| match before.get(name).filter(|_| is_same(name, settings)) {
+        Some(client) => Ok(client.clone()),
+        None => build(name.clone(), settings).map(Arc::new).with_context(|| format!("targets.{system}.{name}")),
+    };
+    configured.iter().map(|(name, settings)| Ok((name.clone(), client(name, settings)?))).collect()
 }
 
 fn postgres_client(name: TargetName, target: &config::PostgresTarget) -> anyhow::Result<Postgres> {

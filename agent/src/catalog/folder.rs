@@ -289,8 +289,8 @@ async fn deliver(catalog: &Catalog, plugin: &PluginName, delivery: Result<Delive
 impl Catalog {
     /// A file of the folder brings nothing that could be looked at.
     fn folder_failed(&self, plugin: &PluginName, error: PluginError) {
-        match self.slots.get(plugin) {
-            Some(slot) if slot.entry.source == Source::Folder => self.unreadable(slot, Origin::Folder, error),
+        match self.find(plugin) {
+            Some(slot) if slot.entry().source == Source::Folder => self.unreadable(&slot, Origin::Folder, error),
             Some(_) | None => {
                 tracing::warn!(plugin.name = %plugin, error = error.chain(), "a file in the folder is passed over");
             }
@@ -298,8 +298,14 @@ impl Catalog {
     }
 }
 
-/// Look whenever something happens in the folder, until `stopping` becomes true.
-pub async fn watch_folder(mut folder: Folder, catalog: Arc<Catalog>, mut stopping: watch::Receiver<bool>) {
+/// Look whenever something happens in the folder, until `stopping` becomes true. `again` asks to look also at what was seen
+/// already: there may be plugins now for which it was not before.
+pub async fn watch_folder(
+    mut folder: Folder,
+    catalog: Arc<Catalog>,
+    again: Arc<Notify>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let happened = Arc::new(Notify::new());
     let mut watching = Watching::default();
     loop {
@@ -307,6 +313,7 @@ pub async fn watch_folder(mut folder: Folder, catalog: Arc<Catalog>, mut stoppin
         let wake = async {
             tokio::select! {
                 () = happened.notified() => until_quiet(&happened).await,
+                () = again.notified() => folder.seen.clear(),
                 () = tokio::time::sleep(RESCAN) => {}
             }
         };

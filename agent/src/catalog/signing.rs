@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Whose signatures count for one plugin, and whether it needs one. Without a key nothing is asked and nothing is judged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// The keys of which any may have signed.
     pub keys: Vec<Key>,

@@ -54,25 +54,24 @@ impl Quarantined {
 }
 
 impl Catalog {
-    /// Ask to run `plugin`, which is active.
-    pub fn admit(&self, plugin: &Plugin) -> Result<Ticket, Quarantined> {
+    /// Ask to run `plugin`, which is active; none when it is configured no more.
+    pub fn admit(&self, plugin: &Plugin) -> Option<Result<Ticket, Quarantined>> {
         let name = &plugin.metadata.name;
-        let clock = self.surroundings.clock.clone();
-        let slot = self.slots.get(name).expect("a plugin that runs is configured").clone();
+        let (slot, clock) = (self.find(name)?, self.clock.clone());
         let now = clock.now();
         let admitted = slot.quarantine().admit(now);
-        match admitted {
+        Some(match admitted {
             Ok(pass) => Ok(Ticket { slot, clock, pass: Some(pass) }),
             Err(refusal) => {
                 Err(Quarantined { name: name.clone(), hold: refusal.hold, on_trial: refusal.on_trial, now })
             }
-        }
+        })
     }
 
     /// Give a ticket back with the run that it was for.
     pub async fn settle(&self, mut ticket: Ticket, run: &Run) {
         let Some(pass) = ticket.pass.take() else { return };
-        let change = ticket.slot.quarantine().settle(pass, Conduct::of(run), self.surroundings.clock.now());
+        let change = ticket.slot.quarantine().settle(pass, Conduct::of(run), self.clock.now());
         match &change {
             None => return,
             Some(Change::Held(hold)) => {
@@ -91,7 +90,7 @@ impl Catalog {
 
     /// End the quarantine of a plugin by hand. Tells whether it was in one.
     pub async fn release(&self, name: &PluginName, actor: &Actor) -> Result<bool, Undelivered> {
-        let slot = self.slots.get(name).ok_or_else(|| Undelivered::UnknownPlugin { name: name.clone() })?;
+        let slot = &self.slot(name)?;
         let was_held = slot.quarantine().forgive();
         if was_held {
             tracing::info!(plugin.name = %name, by = actor.0, "plugin is released from quarantine by hand");
@@ -102,7 +101,7 @@ impl Catalog {
 
     /// Write down how the quarantine is now. It holds also where that fails, until the agent ends.
     pub(super) async fn remember_quarantine(&self, slot: &Slot) {
-        let name = &slot.entry.name;
+        let name = &slot.name;
         let hold = slot.quarantine().current().cloned();
         self.intake.metrics.quarantined(name, hold.is_some());
         let digest = slot.active().map(|plugin| plugin.digest);
@@ -117,7 +116,7 @@ impl Catalog {
 
     /// Go on with the quarantine that a former agent left.
     pub(super) fn restore_quarantine(&self, slot: &Slot, kept: &KeptQuarantine) {
-        let (name, KeptQuarantine { since, until, round, reason, .. }) = (&slot.entry.name, kept);
+        let (name, KeptQuarantine { since, until, round, reason, .. }) = (&slot.name, kept);
         tracing::warn!(plugin.name = %name, %until, %reason, "plugin is still in quarantine");
         slot.quarantine().restore(Hold { since: *since, until: *until, round: *round, reason: reason.clone() });
         self.intake.metrics.quarantined(name, true);

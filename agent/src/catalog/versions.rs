@@ -21,7 +21,7 @@ const MAX_CANDIDATES: usize = 5;
 impl Catalog {
     /// Take a component in, and let it run if it passes every step.
     pub async fn deliver(&self, name: &PluginName, delivery: Delivery) -> Result<Delivered, Undelivered> {
-        let slot = self.slot(name)?;
+        let slot = &self.slot(name)?;
         slot.refuse_other_source(delivery.origin)?;
         let _turn = slot.turn.lock().await;
         let kept = self.kept_for(slot, delivery.origin).await?;
@@ -34,18 +34,23 @@ impl Catalog {
     }
 
     /// Look at what is kept. Only an upload depends on it: a file or a folder is still there tomorrow.
-    async fn kept_for(&self, slot: &Slot, origin: Origin) -> Result<KeptPlugin, StoreError> {
-        match (self.intake.store.kept_plugin(&slot.entry.name).await, origin) {
+    pub(super) async fn kept_for(&self, slot: &Slot, origin: Origin) -> Result<KeptPlugin, StoreError> {
+        match (self.intake.store.kept_plugin(&slot.name).await, origin) {
             (Ok(kept), _) => Ok(kept),
             (Err(error), Origin::Upload) => Err(error),
             (Err(error), Origin::File | Origin::Folder) => {
-                tracing::warn!(plugin.name = %slot.entry.name, %error, "what is kept of a plugin cannot be read");
+                tracing::warn!(plugin.name = %slot.name, %error, "what is kept of a plugin cannot be read");
                 Ok(KeptPlugin::default())
             }
         }
     }
 
-    async fn bring(&self, slot: &Slot, kept: &KeptPlugin, delivery: &Delivery) -> Result<Delivered, Undelivered> {
+    pub(super) async fn bring(
+        &self,
+        slot: &Slot,
+        kept: &KeptPlugin,
+        delivery: &Delivery,
+    ) -> Result<Delivered, Undelivered> {
         let mut seen = Seen::default();
         match self.pass(slot, kept, delivery, &mut seen).await {
             Ok(delivered) => Ok(delivered),
@@ -66,7 +71,7 @@ impl Catalog {
 
     /// An upload that was not received whole is shown as one that was and did not pass.
     pub fn not_received(&self, name: &PluginName, version: Option<semver::Version>, actor: Actor, error: PluginError) {
-        let Some(slot) = self.slots.get(name) else { return };
+        let Some(slot) = &self.find(name) else { return };
         let delivery = Delivery {
             component: Arc::from([]),
             signature: None,
@@ -80,13 +85,13 @@ impl Catalog {
 
     /// Other bytes under a version that is kept: nobody's component is at fault, but it has to be seen.
     fn show_twin(&self, slot: &Slot, delivery: &Delivery, seen: &Seen, undelivered: &Undelivered) {
-        self.intake.metrics.version_refused(&slot.entry.name, Step::Identity.as_str());
+        self.intake.metrics.version_refused(&slot.name, Step::Identity.as_str());
         slot.add_candidate(Candidate {
             version: seen.version.clone(),
             digest: seen.digest,
             origin: delivery.origin,
             actor: delivery.actor.clone(),
-            at: self.surroundings.clock.now(),
+            at: self.clock.now(),
             step: Step::Identity,
             waits: false,
             reason: undelivered.to_string(),
@@ -100,13 +105,13 @@ impl Catalog {
         delivery: &Delivery,
         seen: &mut Seen,
     ) -> Result<Delivered, Stopped> {
-        let entry = &slot.entry;
+        let entry = &*slot.entry();
         let identified = intake::identify(entry, self.intake.max_component_bytes, delivery, seen).await?;
         if let Some(known) = self.known_already(slot, kept, delivery, seen, identified.digest).await? {
             return Ok(known);
         }
         self.refuse_other_bytes(slot, kept, delivery, seen)?;
-        let plugin = intake::admit(&self.engine, &self.surroundings, entry, delivery, &identified, seen).await?;
+        let plugin = intake::admit(&self.engine, &self.surroundings(), entry, delivery, &identified, seen).await?;
         self.refuse_other_bytes(slot, kept, delivery, seen)?;
         let version = plugin.metadata.version.clone();
         let keep = self.keep(slot, kept, delivery, seen, &version, identified.digest).await;
@@ -161,7 +166,7 @@ impl Catalog {
     }
 
     async fn note_delivery(&self, slot: &Slot, active: &Plugin, digest: Digest) {
-        let (store, name) = (&self.intake.store, &slot.entry.name);
+        let (store, name) = (&self.intake.store, &slot.name);
         match store.activate(name, &active.metadata.version, Some(digest)).await {
             Ok(()) | Err(StoreError::UnknownVersion { .. }) => {}
             Err(error) => tracing::warn!(plugin.name = %name, %error, "a delivery is not noted"),
@@ -181,7 +186,7 @@ impl Catalog {
         match known {
             Some(known) if seen.digest != Some(known.arrival.digest) && delivery.origin != Origin::File => {
                 let (version, digest) = (known.version.clone(), known.arrival.digest);
-                Err(Undelivered::Exists { name: slot.entry.name.clone(), version, digest })
+                Err(Undelivered::Exists { name: slot.name.clone(), version, digest })
             }
             Some(_) | None => Ok(()),
         }
@@ -196,7 +201,7 @@ impl Catalog {
         version: &semver::Version,
         digest: Digest,
     ) -> Result<(), StoreError> {
-        let (store, name) = (&self.intake.store, &slot.entry.name);
+        let (store, name) = (&self.intake.store, &slot.name);
         let same = |known: &KeptVersion| {
             let signed_alike = seen.signer.is_none() || known.arrival.signature == delivery.signature;
             known.arrival.digest == digest && signed_alike
@@ -218,22 +223,24 @@ impl Catalog {
             actor: delivery.actor.clone(),
             signer: seen.signer.clone(),
             signature: delivery.signature.clone(),
-            at: self.surroundings.clock.now(),
+            at: self.clock.now(),
             profile: seen.profile.clone(),
         }
     }
 
     /// Let a plugin run from now on. Tells the version that ran until now, if that is another one.
-    async fn install(&self, slot: &Slot, plugin: Plugin) -> Option<semver::Version> {
-        let name = &slot.entry.name;
+    pub(super) async fn install(&self, slot: &Slot, plugin: Plugin) -> Option<semver::Version> {
+        let name = &slot.name;
         let before = slot.active();
         tracing::info!(
             plugin.name = %name, plugin.version = %plugin.metadata.version, plugin.digest = %plugin.digest,
             origin = plugin.origin.as_str(), actor = plugin.actor.as_ref().map(|actor| actor.0.as_str()),
             signer = plugin.signer.as_deref(), "plugin is active"
         );
-        self.intake.metrics.version_activated(name, plugin.origin);
         let is_other = before.as_ref().is_none_or(|before| before.digest != plugin.digest);
+        if is_other {
+            self.intake.metrics.version_activated(name, plugin.origin);
+        }
         let version = plugin.metadata.version.clone();
         slot.set(State::Active(Arc::new(plugin)));
         slot.forget_refusals();
@@ -252,7 +259,7 @@ impl Catalog {
         seen: &Seen,
         error: PluginError,
     ) -> Result<Delivered, Undelivered> {
-        let (name, reason) = (&slot.entry.name, error.chain());
+        let (name, reason) = (&slot.name, error.chain());
         let digest = seen.digest.unwrap_or_else(|| Digest::of(&delivery.component));
         // A file and a folder keep theirs themselves.
         if delivery.origin == Origin::Upload {
@@ -270,7 +277,7 @@ impl Catalog {
     }
 
     fn refuse(&self, slot: &Slot, delivery: &Delivery, seen: &Seen, error: PluginError) -> Undelivered {
-        let name = slot.entry.name.clone();
+        let name = slot.name.clone();
         tracing::warn!(
             plugin.name = %name, step = error.step().as_str(), error = error.chain(), "a version is refused"
         );
@@ -287,40 +294,10 @@ impl Catalog {
             digest: seen.digest,
             origin: delivery.origin,
             actor: delivery.actor.clone(),
-            at: self.surroundings.clock.now(),
+            at: self.clock.now(),
             step: error.step(),
             waits: error.asks_for_more(),
             reason: error.chain(),
-        }
-    }
-
-    /// Bring back what ran before the agent ended, and what is new in the file.
-    pub(super) async fn load(&self, slot: &Slot) {
-        let _turn = slot.turn.lock().await;
-        let entry = &slot.entry;
-        // Only an upload asks the store in vain.
-        let kept = self.kept_for(slot, Origin::File).await.unwrap_or_default();
-        let in_file = match &entry.source {
-            Source::File(file) => Some(intake::from_file(file, self.intake.max_component_bytes).await),
-            Source::Folder | Source::Upload => None,
-        };
-        let at_hand = in_file.as_ref().and_then(|read| read.as_ref().ok());
-        let problem = self.restore(slot, &kept, at_hand).await;
-        match in_file {
-            // What becomes of it is logged, counted and shown.
-            Some(Ok(delivery)) => drop(self.bring(slot, &kept, &delivery).await),
-            Some(Err(error)) => self.unreadable(slot, Origin::File, error),
-            None => {}
-        }
-        match (slot.state(), problem) {
-            (State::Active(_), _) => {}
-            // That what was active does not run is told before what is wrong with a later one.
-            (_, Some(error)) => slot.set(State::Failed(Arc::new(error))),
-            (State::Loading, None) => slot.set(State::Absent),
-            (State::Failed(_) | State::Absent, None) => {}
-        }
-        if let State::Failed(error) = slot.state() {
-            tracing::error!(plugin.name = %entry.name, error = error.chain(), "plugin cannot run");
         }
     }
 
@@ -331,86 +308,9 @@ impl Catalog {
         drop(self.refuse(slot, &delivery, &Seen::default(), error));
     }
 
-    /// Let what was active run again, and what waits if it has its grants now. Tells what keeps the former from running.
-    async fn restore(&self, slot: &Slot, kept: &KeptPlugin, at_hand: Option<&Delivery>) -> Option<PluginError> {
-        let mut problem = None;
-        if let Some(active) = kept.active_version() {
-            problem = match self.run_again(slot, kept, active, at_hand).await {
-                Ok(()) => None,
-                Err(Stopped::At(error)) => Some(error),
-                Err(Stopped::Otherwise(error)) => {
-                    tracing::error!(plugin.name = %slot.entry.name, %error, "what was active cannot be read");
-                    Some(PluginError::Gone { digest: active.arrival.digest })
-                }
-            };
-        }
-        if let Some(waiting) = &kept.waiting
-            && let Ok(Some(delivery)) = self.stored(slot, &waiting.arrival, waiting.version.as_ref()).await
-        {
-            // What becomes of it is logged, counted and shown.
-            drop(self.bring(slot, kept, &delivery).await);
-        }
-        problem
-    }
-
-    async fn run_again(
-        &self,
-        slot: &Slot,
-        kept: &KeptPlugin,
-        version: &KeptVersion,
-        at_hand: Option<&Delivery>,
-    ) -> Result<(), Stopped> {
-        let plugin = self.judge_again(slot, version, at_hand).await?;
-        let digest = plugin.digest;
-        self.install(slot, plugin).await;
-        if let Some(quarantine) = kept.quarantine.as_ref().filter(|quarantine| quarantine.digest == digest) {
-            self.restore_quarantine(slot, quarantine);
-        }
-        Ok(())
-    }
-
-    /// A kept version goes all the way again: grants, keys and limits may be others than when it came.
-    async fn judge_again(
-        &self,
-        slot: &Slot,
-        version: &KeptVersion,
-        at_hand: Option<&Delivery>,
-    ) -> Result<Plugin, Stopped> {
-        let arrival = &version.arrival;
-        // Most files hold what they held when the agent ended, and the store need not be asked for so many bytes.
-        let delivery = match at_hand.filter(|delivery| Digest::of(&delivery.component) == arrival.digest) {
-            Some(delivery) => Some(delivery.clone()),
-            None => self.stored(slot, arrival, Some(&version.version)).await?,
-        };
-        let delivery = delivery.ok_or(PluginError::Gone { digest: arrival.digest })?;
-        let mut seen = Seen::default();
-        let identified = intake::identify(&slot.entry, self.intake.max_component_bytes, &delivery, &mut seen).await?;
-        let entry = &slot.entry;
-        Ok(intake::admit(&self.engine, &self.surroundings, entry, &delivery, &identified, &mut seen).await?)
-    }
-
-    async fn stored(
-        &self,
-        slot: &Slot,
-        arrival: &Arrival,
-        version: Option<&semver::Version>,
-    ) -> Result<Option<Delivery>, Undelivered> {
-        let component = self.intake.store.component(arrival.digest).await.inspect_err(|error| {
-            tracing::error!(plugin.name = %slot.entry.name, %error, "a component cannot be read");
-        })?;
-        Ok(component.map(|component| Delivery {
-            component: component.into(),
-            signature: arrival.signature.clone(),
-            version: version.cloned(),
-            digest: Some(arrival.digest),
-            origin: arrival.origin,
-            actor: arrival.actor.clone(),
-        }))
-    }
-
     /// Let a kept version run: a newer one, or an older one again.
     pub async fn activate(&self, name: &PluginName, which: &Which, actor: &Actor) -> Result<Delivered, Undelivered> {
-        let slot = self.slot(name)?;
+        let slot = &self.slot(name)?;
         let _turn = slot.turn.lock().await;
         let kept = self.intake.store.kept_plugin(name).await?;
         match find(name, &kept, which)? {
@@ -446,7 +346,7 @@ impl Catalog {
 
     /// Forget a kept version, or what waits.
     pub async fn forget(&self, name: &PluginName, which: &Which, actor: &Actor) -> Result<(), Undelivered> {
-        let slot = self.slot(name)?;
+        let slot = &self.slot(name)?;
         let _turn = slot.turn.lock().await;
         let kept = self.intake.store.kept_plugin(name).await?;
         match find(name, &kept, which)? {
@@ -476,7 +376,7 @@ impl Catalog {
 
     /// What is different in `to`, seen from `from`.
     pub async fn diff(&self, name: &PluginName, from: &Which, to: &Which) -> Result<Diff, Undelivered> {
-        let entry = &self.slot(name)?.entry;
+        let entry = self.slot(name)?.entry();
         let kept = self.intake.store.kept_plugin(name).await?;
         let number = |found: &Found<'_>| match found {
             Found::Kept(kept) => Some(kept.version.clone()),
@@ -486,8 +386,8 @@ impl Catalog {
         Ok(Diff::between((number(&from), from.arrival()), (number(&to), to.arrival()), &entry.grants))
     }
 
-    fn slot(&self, name: &PluginName) -> Result<&Arc<Slot>, Undelivered> {
-        self.slots.get(name).ok_or_else(|| Undelivered::UnknownPlugin { name: name.clone() })
+    pub(super) fn slot(&self, name: &PluginName) -> Result<Arc<Slot>, Undelivered> {
+        self.find(name).ok_or_else(|| Undelivered::UnknownPlugin { name: name.clone() })
     }
 }
 
@@ -496,7 +396,7 @@ fn unfit(name: &PluginName, version: Option<&semver::Version>, error: PluginErro
 }
 
 /// Why a component goes no further.
-enum Stopped {
+pub(super) enum Stopped {
     /// It did not pass a step.
     At(PluginError),
     /// Something else is in the way.
@@ -517,7 +417,7 @@ impl From<Undelivered> for Stopped {
 
 impl Slot {
     fn refuse_other_source(&self, origin: Origin) -> Result<(), Undelivered> {
-        let source_in_words = match (&self.entry.source, origin) {
+        let source_in_words = match (&self.entry().source, origin) {
             (Source::Upload, Origin::Upload) | (Source::Folder, Origin::Folder) | (Source::File(_), Origin::File) => {
                 return Ok(());
             }
@@ -525,7 +425,7 @@ impl Slot {
             (Source::Folder, Origin::File | Origin::Upload) => "the watched folder",
             (Source::Upload, Origin::File | Origin::Folder) => "uploads",
         };
-        Err(Undelivered::OtherSource { name: self.entry.name.clone(), source_in_words, wanted: origin })
+        Err(Undelivered::OtherSource { name: self.name.clone(), source_in_words, wanted: origin })
     }
 
     fn add_candidate(&self, candidate: Candidate) {

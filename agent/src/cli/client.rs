@@ -90,8 +90,11 @@ fn root(error: &reqwest::Error) -> String {
 
 /// A problem as one would say it, each thing that is wrong on a line of its own.
 fn plain(problem: &Problem) -> String {
-    let place = |fault: &Fault| fault.pointer.clone().or_else(|| fault.parameter.clone()).unwrap_or_default();
-    let faults = problem.errors.iter().map(|fault| format!("\n  {}: {}", place(fault), fault.message));
+    let told = |fault: &Fault| match fault.pointer.as_ref().or(fault.parameter.as_ref()) {
+        Some(place) => format!("\n  {place}: {}", fault.message),
+        None => format!("\n  {}", fault.message),
+    };
+    let faults = problem.errors.iter().map(told);
     format!("{}{}", problem.detail, faults.collect::<String>())
 }
 

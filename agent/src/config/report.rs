@@ -20,6 +20,16 @@ pub struct Problem {
     pub message: String,
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -57,11 +67,7 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}:{}:{}: ", self.path.display(), problem.line, problem.column)?;
-            if !problem.field.is_empty() {
-                write!(f, "{}: ", problem.field)?;
-            }
-            f.write_str(&problem.message)?;
+            write!(f, "{separator}{}:{problem}", self.path.display())?;
         }
         Ok(())
     }

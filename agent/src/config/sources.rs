@@ -3,6 +3,7 @@
 //! Secrets come in here and nowhere else. No message of this file shows a value, not even one that stands where a
 //! pointer to it should.
 
+use std::cell::RefCell;
 use std::env::VarError;
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::Secret;
 
 use super::field::Field;
+use super::files::Files;
 use super::report::quoted;
 use super::yaml::Value;
 
@@ -31,11 +33,26 @@ pub fn environment(name: &str) -> Result<String, VarError> {
 /// Where the file's pointers lead.
 pub(super) struct Sources<'a> {
     /// Directory that relative paths begin at: that of the configuration.
-    pub(super) directory: &'a Path,
-    pub(super) environment: &'a Environment,
+    directory: &'a Path,
+    environment: &'a Environment,
+    /// The files that were looked into.
+    files: RefCell<Files>,
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
+    /// Those of the configuration at `path`.
+    pub(super) fn below(path: &'a Path, environment: &'a Environment) -> Self {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut files = Files::default();
+        files.note(path.to_owned());
+        Self { directory, environment, files: RefCell::new(files) }
+    }
+
+    /// The files that were looked into, whether that went well or not.
+    pub(super) fn files(self) -> Files {
+        self.files.into_inner()
+    }
+
     /// A path, made independent of the directory that the agent was started in.
     pub(super) fn path(&self, field: &Field<'_>) -> Option<PathBuf> {
         let text = field.text()?;
@@ -109,6 +126,7 @@ impl Sources<'_> {
 
     fn contents(&self, field: &Field<'_>) -> Option<String> {
         let path = self.path(field)?;
+        self.files.borrow_mut().note(path.clone());
         match read(&path) {
             Ok(Some(text)) => Some(text),
             Ok(None) => field.refuse(format!("{} is larger than 1 MiB", quoted(&path.to_string_lossy()))),

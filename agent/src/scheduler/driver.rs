@@ -8,12 +8,13 @@
 //! and the slot is not given out again.
 
 mod agenda;
+mod reload;
 mod view;
 mod work;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -30,6 +31,7 @@ use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
+pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
 use work::{Cause, Work};
@@ -60,8 +62,7 @@ pub struct Scheduler {
 }
 
 struct Inner {
-    watches: Vec<Watch>,
-    names: BTreeMap<SweepName, usize>,
+    watches: RwLock<Watches>,
     agenda: Mutex<Agenda>,
     /// The latest time that a turn saw.
     seen: Mutex<Timestamp>,
@@ -72,9 +73,19 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+/// All sweeps, those that are configured no more too: one of them may be at work, and may come back.
+#[derive(Default)]
+struct Watches {
+    all: Vec<Arc<Watch>>,
+    names: BTreeMap<SweepName, usize>,
+}
+
 /// One sweep, and how far it is.
 struct Watch {
-    sweep: Arc<Sweep>,
+    name: SweepName,
+    /// What is configured, or was last.
+    sweep: RwLock<Arc<Sweep>>,
+    is_configured: AtomicBool,
     /// None for a sweep without a schedule.
     timing: Mutex<Option<Timing>>,
     work: Mutex<Work>,
@@ -96,16 +107,15 @@ impl Scheduler {
     ) -> Result<Self, StoreError> {
         let now = clock.now();
         let silences = Silences::load(store.clone(), clock.clone()).await?;
-        let mut watches = Vec::with_capacity(sweeps.len());
+        let mut watches = Watches::default();
+        let mut agenda = Agenda::default();
         for sweep in sweeps {
-            watches.push(Watch::resume(sweep, &*store, now, &metrics).await?);
+            let index = watches.add(Watch::resume(sweep, &*store, now, &metrics).await?);
+            agenda.set(index, Some(now));
         }
-        watches.sort_by(|a, b| a.sweep.name.cmp(&b.sweep.name));
-        let names = watches.iter().enumerate().map(|(n, watch)| (watch.sweep.name.clone(), n)).collect();
         let inner = Inner {
-            agenda: Mutex::new(Agenda::all_at(watches.len(), now)),
-            watches,
-            names,
+            agenda: Mutex::new(agenda),
+            watches: RwLock::new(watches),
             seen: Mutex::new(now),
             books: Books { store, clock, metrics, silences },
             execution: Execution::new(runner, limits),
@@ -174,12 +184,13 @@ impl Scheduler {
 
     /// All sweeps, by name.
     pub fn list(&self) -> Vec<SweepView> {
-        (0..self.inner.watches.len()).filter_map(|index| self.inner.view(index)).collect()
+        self.inner.watched().iter().map(|(_, watch)| self.inner.view(watch)).collect()
     }
 
     /// One sweep.
     pub fn show(&self, name: &SweepName) -> Option<SweepView> {
-        self.inner.view(self.inner.index(name)?)
+        let index = self.inner.index(name)?;
+        Some(self.inner.view(&self.inner.watch(index)))
     }
 
     /// Runs of a sweep, the newest first; those before the run `before`, if that is given.
@@ -239,12 +250,22 @@ impl Watch {
         metrics.sweeps.stands(&sweep.name, &memory.standing);
         let ledger = Ledger::new(sweep.name.clone(), sweep.rules, memory.standing, memory.last_run);
         Ok(Self {
-            sweep: Arc::new(sweep),
+            name: sweep.name.clone(),
+            sweep: RwLock::new(Arc::new(sweep)),
+            is_configured: AtomicBool::new(true),
             timing: Mutex::new(timing),
             work: Mutex::default(),
             ledger,
             reminding: AtomicBool::new(false),
         })
+    }
+
+    fn sweep(&self) -> Arc<Sweep> {
+        self.sweep.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_configured(&self) -> bool {
+        self.is_configured.load(Ordering::SeqCst)
     }
 
     fn timing(&self) -> MutexGuard<'_, Option<Timing>> {
@@ -253,10 +274,24 @@ impl Watch {
 
     /// When there is something to be done for it next.
     fn wake(&self) -> Option<Timestamp> {
+        if !self.is_configured() {
+            return None;
+        }
         let timing = self.timing();
-        let slot = timing.as_ref().zip(self.sweep.timetable.as_ref()).and_then(|(timing, table)| timing.wake(table));
+        let sweep = self.sweep();
+        let slot = timing.as_ref().zip(sweep.timetable.as_ref()).and_then(|(timing, table)| timing.wake(table));
         let reminder = self.ledger.reminder_due().filter(|_| !self.reminding.load(Ordering::SeqCst));
         [slot, reminder].into_iter().flatten().min()
+    }
+}
+
+impl Watches {
+    /// Tells the place of the new one.
+    fn add(&mut self, watch: Watch) -> usize {
+        let index = self.all.len();
+        self.names.insert(watch.name.clone(), index);
+        self.all.push(Arc::new(watch));
+        index
     }
 }
 
@@ -266,7 +301,24 @@ impl Inner {
     }
 
     fn index(&self, name: &SweepName) -> Option<usize> {
-        self.names.get(name).copied()
+        self.place(name).filter(|index| self.watch(*index).is_configured())
+    }
+
+    /// The same for one that is configured no more, too.
+    fn place(&self, name: &SweepName) -> Option<usize> {
+        self.watches.read().unwrap_or_else(PoisonError::into_inner).names.get(name).copied()
+    }
+
+    fn watch(&self, index: usize) -> Arc<Watch> {
+        let watches = self.watches.read().unwrap_or_else(PoisonError::into_inner);
+        watches.all.get(index).expect("places are given out here and never taken back").clone()
+    }
+
+    /// The sweeps that are configured with their places, by name.
+    fn watched(&self) -> Vec<(usize, Arc<Watch>)> {
+        let watches = self.watches.read().unwrap_or_else(PoisonError::into_inner);
+        let all = watches.names.values().filter_map(|index| Some((*index, watches.all.get(*index)?.clone())));
+        all.filter(|(_, watch)| watch.is_configured()).collect()
     }
 
     fn agenda(&self) -> MutexGuard<'_, Agenda> {
@@ -279,8 +331,8 @@ impl Inner {
         if now.after(ADJUSTED) < *seen {
             let back = seen.since(now);
             tracing::warn!(seconds = back.as_secs_f64(), "the clock was set back; slots that ran are not run again");
-            for (index, watch) in self.watches.iter().enumerate() {
-                if let (Some(timing), Some(table)) = (watch.timing().as_mut(), &watch.sweep.timetable) {
+            for (index, watch) in self.watched() {
+                if let (Some(timing), Some(table)) = (watch.timing().as_mut(), &watch.sweep().timetable) {
                     timing.set_back(table, now);
                 }
                 self.plan(index);
@@ -292,17 +344,17 @@ impl Inner {
 
     /// Do what is due for one sweep.
     fn attend(self: &Arc<Self>, index: usize, now: Timestamp) {
-        let Some(watch) = self.watches.get(index) else { return };
-        if self.is_stopping() {
+        let watch = self.watch(index);
+        if self.is_stopping() || !watch.is_configured() {
             return;
         }
-        let step = match (watch.timing().as_mut(), &watch.sweep.timetable) {
-            (Some(timing), Some(table)) => timing.step(table, &watch.sweep.name, now),
+        let step = match (watch.timing().as_mut(), &watch.sweep().timetable) {
+            (Some(timing), Some(table)) => timing.step(table, &watch.name, now),
             _ => super::timing::Step::default(),
         };
         if step.missed > 0 {
-            tracing::warn!(sweep.name = %watch.sweep.name, slots = step.missed, "slots of a sweep were missed");
-            self.books.metrics.sweeps.slots(&watch.sweep.name, SlotResult::Missed, step.missed);
+            tracing::warn!(sweep.name = %watch.name, slots = step.missed, "slots of a sweep were missed");
+            self.books.metrics.sweeps.slots(&watch.name, SlotResult::Missed, step.missed);
         }
         if let Some(slot) = step.start {
             self.start_slot(index, slot);
@@ -314,9 +366,9 @@ impl Inner {
     }
 
     async fn remind(self: Arc<Self>, index: usize) {
-        let Some(watch) = self.watches.get(index) else { return };
+        let watch = self.watch(index);
         if let Err(error) = watch.ledger.remind(&self.books).await {
-            tracing::error!(%error, sweep.name = %watch.sweep.name, "a reminder is not recorded");
+            tracing::error!(%error, sweep.name = %watch.name, "a reminder is not recorded");
         }
         watch.reminding.store(false, Ordering::SeqCst);
         self.plan(index);
@@ -325,9 +377,7 @@ impl Inner {
 
     /// Put into the agenda when there is something to do for a sweep next.
     fn plan(&self, index: usize) {
-        if let Some(watch) = self.watches.get(index) {
-            let wake = watch.wake();
-            self.agenda().set(index, wake);
-        }
+        let wake = self.watch(index).wake();
+        self.agenda().set(index, wake);
     }
 }

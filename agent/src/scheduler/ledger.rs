@@ -22,7 +22,7 @@ pub const SCHEDULE: &str = "schedule";
 /// The standing of one sweep.
 pub(super) struct Ledger {
     sweep: SweepName,
-    rules: Rules,
+    rules: Mutex<Rules>,
     standing: Mutex<Standing>,
     /// The last run with a verdict.
     last: Mutex<Option<Arc<SweepRun>>>,
@@ -42,7 +42,16 @@ impl Ledger {
     /// The ledger of `sweep`, as far as it is known.
     pub(super) fn new(sweep: SweepName, rules: Rules, standing: Standing, last: Option<SweepRun>) -> Self {
         let (standing, last) = (Mutex::new(standing), Mutex::new(last.map(Arc::new)));
-        Self { sweep, rules, standing, last, turn: tokio::sync::Mutex::default() }
+        Self { sweep, rules: Mutex::new(rules), standing, last, turn: tokio::sync::Mutex::default() }
+    }
+
+    /// From now on verdicts are judged by `rules`.
+    pub(super) fn follow(&self, rules: Rules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Rules {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the sweep stands.
@@ -57,7 +66,7 @@ impl Ledger {
 
     /// When people are to be reminded.
     pub(super) fn reminder_due(&self) -> Option<Timestamp> {
-        standing::reminder_due(&self.standing(), &self.rules)
+        standing::reminder_due(&self.standing(), &self.rules())
     }
 
     /// Enter the end of a run. Only one that was concluded says anything about the sweep.
@@ -68,7 +77,7 @@ impl Ledger {
             return patiently(|| books.store.finish_sweep_run(run.clone(), None)).await;
         };
         let now = books.clock.now();
-        let (next, changes) = standing::judge(self.standing(), &self.rules, verdict, now);
+        let (next, changes) = standing::judge(self.standing(), &self.rules(), verdict, now);
         let news = self.news(next, &changes, Some(run.id), books);
         let written = patiently(|| books.store.finish_sweep_run(run.clone(), Some(news.clone()))).await;
         books.metrics.sweeps.concluded(&run);
@@ -81,7 +90,7 @@ impl Ledger {
     pub(super) async fn remind(&self, books: &Books) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let mut next = self.standing();
-        let Some(change) = standing::remind(&mut next, &self.rules, books.clock.now()) else { return Ok(()) };
+        let Some(change) = standing::remind(&mut next, &self.rules(), books.clock.now()) else { return Ok(()) };
         let news = self.news(next, &[change], None, books);
         let written = patiently(|| books.store.keep_standing(&self.sweep, news.clone())).await;
         self.adopt(&news, books);

@@ -133,6 +133,13 @@ impl SweepMetrics {
         self.flapping.get_or_create(&labels).set(i64::from(standing.flapping));
     }
 
+    /// Show no more how a sweep stands: it is configured no more.
+    pub fn forget(&self, sweep: &SweepName) {
+        let labels = SweepLabels { sweep: sweep.to_string() };
+        self.status.remove(&labels);
+        self.flapping.remove(&labels);
+    }
+
     /// Count an event.
     pub fn event(&self, sweep: &SweepName, kind: EventKind) {
         self.events.get_or_create(&EventLabels { sweep: sweep.to_string(), event: kind.as_str() }).inc();

@@ -11,8 +11,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use paramedic::api::{self, Access, Parts, Token};
 use paramedic::catalog::Catalog;
-use paramedic::clock::SystemClock;
-use paramedic::domain::{Actor, PluginName, Rate, Role, Run, RunId, Secret, TokenKey};
+use paramedic::clock::{Clock, SystemClock};
+use paramedic::domain::{
+    Actor, ConfigStanding, PluginName, Rate, ReloadRefused, Reloaded, Role, Run, RunId, Secret, TokenKey,
+};
 use paramedic::runner::Runner;
 use paramedic::scheduler::{Limits, Scheduler};
 use paramedic::store::{
@@ -48,6 +50,7 @@ impl Server {
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, slots);
         let runner = Arc::new(runner);
         let scheduler = idle(bench, catalog.clone(), runner.clone(), metrics.clone())?;
+        let tokens = api::Tokens::new(access()?, clock.clone(), metrics.clone());
         let (loaded, is_loaded) = watch::channel(true);
         let parts = Parts {
             runner,
@@ -57,7 +60,8 @@ impl Server {
             metrics,
             clock,
             loaded: is_loaded,
-            access: access()?,
+            tokens: Arc::new(tokens),
+            configuration: Arc::new(Unchanging),
             max_body_bytes: 1 << 20,
             uploads: api::Uploads::new(bench.scratch.path().to_owned(), 32 << 20),
         };
@@ -83,6 +87,20 @@ impl Server {
     /// The endpoint that does nothing.
     pub fn constant(&self) -> Question {
         Question::get(self.address, "/constant", "always the same")
+    }
+}
+
+/// A configuration that nobody edits.
+struct Unchanging;
+
+#[async_trait]
+impl api::Configuration for Unchanging {
+    async fn reload(&self, _: Actor) -> Result<Reloaded, ReloadRefused> {
+        Err(ReloadRefused { reason: "there is no file".to_owned(), problems: Vec::new() })
+    }
+
+    fn standing(&self) -> ConfigStanding {
+        ConfigStanding { since: SystemClock.now(), refused: None, needs_restart: Vec::new() }
     }
 }
 

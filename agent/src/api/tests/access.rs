@@ -19,6 +19,7 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/metrics", Some(Role::Viewer)),
     ("GET", "/openapi.json", None),
     ("GET", "/readyz", None),
+    ("POST", "/v1/config:reload", Some(Role::Admin)),
     ("GET", "/v1/plugins", Some(Role::Viewer)),
     ("GET", "/v1/plugins/{name}", Some(Role::Viewer)),
     ("POST", "/v1/plugins/{name}/release", Some(Role::Admin)),

@@ -89,7 +89,7 @@ async fn a_store_that_fails_is_told_without_its_insides() {
 #[tokio::test]
 async fn a_panic_fails_the_request_and_nothing_else() {
     let clock = Arc::new(ManualClock::at(NOW));
-    let tokens = Tokens::new(access(), clock, Arc::default());
+    let tokens = Arc::new(Tokens::new(access(), clock, Arc::default()));
     let routes = Router::new()
         .route("/panic", get(async || -> &'static str { panic!("a defect with a secret in it") }))
         .route("/fine", get(async || "fine"));

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::api::{Access, Parts, Token, Uploads, router};
+use crate::api::{Access, Configuration, Parts, Token, Tokens, Uploads, router};
 use crate::catalog::{Catalog, Entry, Intake, Source, Surroundings, Trust};
 use crate::clock::ManualClock;
 use crate::domain::{
-    Actor, CallRecord, CheckResult, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Limits, LogLevel,
-    LogLine, Missed, Mode, Outcome, Overlap, Rate, Reason, Role, Run, RunId, Secret, Status, SweepName, Target,
-    Timestamp, TokenKey, Trigger, Usage,
+    Actor, CallRecord, CheckResult, ConfigStanding, Decision, DenialReason, Digest, Ending, Failure, FailureKind,
+    Limits, LogLevel, LogLine, Missed, Mode, Outcome, Overlap, Rate, Reason, ReloadRefused, Reloaded, Role, Run, RunId,
+    Secret, Status, SweepName, Target, Timestamp, TokenKey, Trigger, Usage,
 };
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::{NoMemory, Targets};
@@ -45,6 +45,8 @@ pub(super) struct Api {
     pub(super) scheduler: Arc<Scheduler>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) loaded: watch::Sender<bool>,
+    pub(super) configuration: Arc<ScriptedConfiguration>,
+    tokens: Arc<Tokens>,
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     told: watch::Receiver<bool>,
@@ -114,13 +116,26 @@ impl Api {
             Scheduler::open(vec![sweep()], limits, sqlite, checks, clock.clone(), metrics.clone()).await.unwrap();
         let scheduler = Arc::new(scheduler);
         let (loaded, told) = watch::channel(true);
-        let mut api =
-            Self { router: Router::new(), store, runner, scheduler, clock, catalog, metrics, loaded, told, directory };
-        api.router = router(Parts { access, ..api.parts() });
+        let tokens = Arc::new(Tokens::new(access, clock.clone(), metrics.clone()));
+        let mut api = Self {
+            router: Router::new(),
+            store,
+            runner,
+            scheduler,
+            clock,
+            configuration: Arc::default(),
+            tokens,
+            catalog,
+            metrics,
+            loaded,
+            told,
+            directory,
+        };
+        api.router = router(api.parts());
         api
     }
 
-    /// What it stands on, without anybody who may ask.
+    /// What it stands on.
     pub(super) fn parts(&self) -> Parts {
         Parts {
             runner: self.runner.clone(),
@@ -130,7 +145,8 @@ impl Api {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             loaded: self.told.clone(),
-            access: Access::default(),
+            tokens: self.tokens.clone(),
+            configuration: self.configuration.clone(),
             max_body_bytes: MAX_BODY,
             uploads: Uploads::new(self.directory.path().to_owned(), MAX_COMPONENT),
         }
@@ -223,6 +239,26 @@ fn sweep() -> Sweep {
         rules: scheduler::Rules { failure_threshold: 1, ..scheduler::Rules::default() },
         max_parallel: 4,
         max_parallel_per_target: 4,
+    }
+}
+
+/// A configuration that nobody edits; it is refused for what a test says.
+#[derive(Default)]
+pub(super) struct ScriptedConfiguration {
+    pub(super) refused: std::sync::Mutex<Option<ReloadRefused>>,
+}
+
+#[async_trait::async_trait]
+impl Configuration for ScriptedConfiguration {
+    async fn reload(&self, actor: Actor) -> Result<Reloaded, ReloadRefused> {
+        let changed = vec![format!("changed auth for {}", actor.0)];
+        let reloaded = Reloaded { at: NOW, changed, needs_restart: vec!["server.listen"] };
+        self.refused.lock().unwrap().clone().map_or(Ok(reloaded), Err)
+    }
+
+    fn standing(&self) -> ConfigStanding {
+        let refused = self.refused.lock().unwrap().clone();
+        ConfigStanding { since: NOW, refused, needs_restart: vec!["server.listen"] }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::fixture::{Answer, Api, RESPONDER, TOKEN, send, with_token};
 use crate::api::once::once;
-use crate::api::{App, auth, guarded};
+use crate::api::{App, guarded};
 
 /// An act that can be held up.
 struct Act {
@@ -51,7 +51,7 @@ impl Act {
         let large =
             async move |_: Request| -> Response { ("x".repeat(1 << 20) + &large().await.to_string()).into_response() };
         let parts = api.parts();
-        let tokens = auth::Tokens::new(super::fixture::access(), parts.clock.clone(), parts.metrics.clone());
+        let tokens = parts.tokens.clone();
         let app = App::new(parts, String::new());
         let routes = Router::new().route("/act", post(act)).route("/fail", post(fail)).route("/large", post(large));
         let router = guarded(routes.layer(from_fn(once)).layer(Extension(app)), tokens);

@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 use crate::domain::Timestamp;
 
 /// One time for each sweep, or none, in order.
+#[derive(Default)]
 pub(super) struct Agenda {
     times: Vec<Option<Timestamp>>,
     order: BTreeSet<(Timestamp, usize)>,
 }
 
 impl Agenda {
-    /// `count` sweeps, all at the same time.
-    pub(super) fn all_at(count: usize, time: Timestamp) -> Self {
-        Self { times: vec![Some(time); count], order: (0..count).map(|index| (time, index)).collect() }
-    }
-
     /// From now on there is something to do for the sweep at `time`, or nothing.
     pub(super) fn set(&mut self, index: usize, time: Option<Timestamp>) {
-        let Some(place) = self.times.get_mut(index) else { return };
-        if let Some(old) = std::mem::replace(place, time) {
+        if self.times.len() <= index {
+            self.times.resize(index + 1, None);
+        }
+        let place = self.times.get_mut(index);
+        if let Some(old) = place.and_then(|place| std::mem::replace(place, time)) {
             self.order.remove(&(old, index));
         }
         self.order.extend(time.map(|time| (time, index)));
@@ -54,7 +53,11 @@ mod tests {
 
     #[test]
     fn what_is_due_comes_in_order_and_once() {
-        let mut agenda = Agenda::all_at(3, at(5));
+        let mut agenda = Agenda::default();
+        assert_eq!(agenda.next(), None);
+        for index in [2, 0, 1] {
+            agenda.set(index, Some(at(5)));
+        }
         assert_eq!(agenda.next(), Some(at(5)));
         agenda.set(0, Some(at(9)));
         agenda.set(2, Some(at(4)));
@@ -65,6 +68,6 @@ mod tests {
         agenda.set(0, None);
         assert_eq!(agenda.next(), None);
         agenda.set(7, Some(at(1)));
-        assert_eq!(agenda.next(), None);
+        assert_eq!(agenda.take_due(at(1)), [7]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Inner;
+use super::{Inner, Watch};
 use crate::domain::{Silence, Standing, SweepRun, Timestamp};
 use crate::scheduler::Sweep;
 
@@ -24,18 +24,18 @@ pub struct SweepView {
 }
 
 impl Inner {
-    pub(super) fn view(&self, index: usize) -> Option<SweepView> {
-        let watch = self.watches.get(index)?;
-        let table = watch.sweep.timetable.as_ref();
+    pub(super) fn view(&self, watch: &Watch) -> SweepView {
+        let sweep = watch.sweep();
+        let table = sweep.timetable.as_ref();
         let next = watch.timing().as_ref().zip(table).and_then(|(timing, table)| timing.wake(table));
         let running = watch.work().current().cloned();
-        Some(SweepView {
-            sweep: Arc::clone(&watch.sweep),
+        SweepView {
             standing: watch.ledger.standing(),
             next,
             running,
             last: watch.ledger.last(),
-            silences: self.books.silences.of(&watch.sweep.name),
-        })
+            silences: self.books.silences.of(&sweep.name),
+            sweep,
+        }
     }
 }

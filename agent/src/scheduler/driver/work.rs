@@ -79,13 +79,13 @@ impl Work {
 impl Inner {
     /// Start the sweep for a slot, or do what its overlap policy says.
     pub(super) fn start_slot(self: &Arc<Self>, index: usize, slot: Timestamp) {
-        let Some(watch) = self.watches.get(index) else { return };
+        let watch = &self.watch(index);
         let mut work = watch.work();
         let Some(current) = &work.current else {
             let _ = self.begin(index, &mut work, Cause::Slot(slot));
             return;
         };
-        let skipped = match watch.sweep.overlap {
+        let skipped = match watch.sweep().overlap {
             Overlap::Skip => Some(slot),
             Overlap::Queue => work.waiting.replace(slot),
             Overlap::Replace => {
@@ -101,7 +101,7 @@ impl Inner {
 
     /// Begin a run, or tell which one is under way. The start of the latter is not waited for.
     pub(super) fn begin_or_join(self: &Arc<Self>, index: usize, cause: Cause) -> (UnderWay, Option<Recorded>) {
-        let watch = self.watches.get(index).expect("an index comes from the list of names");
+        let watch = self.watch(index);
         let mut work = watch.work();
         if let Some(current) = &work.current {
             return (UnderWay { begun: current.begun.clone(), done: current.done.clone() }, None);
@@ -112,7 +112,7 @@ impl Inner {
 
     /// Begin a run on a task of its own: whoever asked may leave.
     fn begin(self: &Arc<Self>, index: usize, work: &mut Work, cause: Cause) -> (UnderWay, Recorded) {
-        let watch = self.watches.get(index).expect("an index comes from the list of names");
+        let watch = self.watch(index);
         let now = self.books.clock.now();
         let (slot, actor) = match cause {
             Cause::Slot(slot) => (Some(slot), Actor(SCHEDULE.to_owned())),
@@ -120,7 +120,7 @@ impl Inner {
         };
         let run = SweepRun {
             id: SweepRunId::new(now),
-            sweep: watch.sweep.name.clone(),
+            sweep: watch.name.clone(),
             slot,
             actor,
             started: now,
@@ -148,7 +148,7 @@ impl Inner {
         tell: watch::Sender<Option<Arc<SweepRun>>>,
     ) {
         let _wind_up = WindUp(Arc::clone(&self), index);
-        let Some(watch) = self.watches.get(index) else { return };
+        let watch = &self.watch(index);
         match self.record_start(watch, &run).await {
             Ok(Claimed::Now) => {}
             Ok(Claimed::Before) => {
@@ -167,8 +167,9 @@ impl Inner {
         }
         let _ = started.send(Ok(()));
         self.note_start(watch, &run);
+        let sweep = watch.sweep();
         let ended = tokio::select! {
-            ended = self.execution.perform(&watch.sweep, &run) => Some(ended),
+            ended = self.execution.perform(&sweep, &run) => Some(ended),
             () = replaced.cancelled() => None,
         };
         let run = concluded(run, ended, self.books.clock.now());
@@ -191,39 +192,45 @@ impl Inner {
     }
 
     fn note_start(&self, watch: &Watch, run: &SweepRun) {
-        if let (Some(slot), Some(table)) = (run.slot, &watch.sweep.timetable) {
+        if let (Some(slot), Some(table)) = (run.slot, &watch.sweep().timetable) {
             self.books.metrics.sweeps.slots(&run.sweep, SlotResult::Run, 1);
             self.books.metrics.sweeps.late(self.books.clock.now().since(table.schedule.due(slot)));
         }
     }
 
     fn skip(&self, watch: &Watch, slot: Timestamp) {
-        tracing::warn!(sweep.name = %watch.sweep.name, %slot, "a slot is left out because its sweep is still at work");
-        self.books.metrics.sweeps.slots(&watch.sweep.name, SlotResult::Skipped, 1);
+        tracing::warn!(sweep.name = %watch.name, %slot, "a slot is left out because its sweep is still at work");
+        self.books.metrics.sweeps.slots(&watch.name, SlotResult::Skipped, 1);
     }
 
     /// A slot that was left out is dealt with.
     async fn claim_skipped(self: Arc<Self>, index: usize, slot: Timestamp) {
-        let Some(watch) = self.watches.get(index) else { return };
+        let watch = &self.watch(index);
         let claim = watch.claim(slot);
         if let Err(error) = patiently(|| self.books.store.claim_slot(claim.clone(), None)).await {
-            tracing::warn!(%error, sweep.name = %watch.sweep.name, "a slot that was left out is not recorded");
+            tracing::warn!(%error, sweep.name = %watch.name, "a slot that was left out is not recorded");
         }
     }
 
     /// The run is over: start what waited for that.
     fn wind_up(self: &Arc<Self>, index: usize) {
-        let Some(watch) = self.watches.get(index) else { return };
+        let watch = &self.watch(index);
         let mut work = watch.work();
         work.current = None;
+        if !watch.is_configured() {
+            work.waiting = None;
+            // It may have come to a verdict since it went.
+            self.books.metrics.sweeps.forget(&watch.name);
+        }
         if let Some(slot) = work.waiting.take().filter(|_| !self.is_stopping()) {
             let now = self.books.clock.now();
-            let table = watch.sweep.timetable.as_ref();
+            let sweep = watch.sweep();
+            let table = sweep.timetable.as_ref();
             if table.is_some_and(|table| now.since(table.schedule.due(slot)) <= table.starting_deadline) {
                 let _ = self.begin(index, &mut work, Cause::Slot(slot));
             } else {
-                tracing::warn!(sweep.name = %watch.sweep.name, %slot, "a slot waited for longer than its deadline");
-                self.books.metrics.sweeps.slots(&watch.sweep.name, SlotResult::Missed, 1);
+                tracing::warn!(sweep.name = %watch.name, %slot, "a slot waited for longer than its deadline");
+                self.books.metrics.sweeps.slots(&watch.name, SlotResult::Missed, 1);
             }
         }
         drop(work);
@@ -235,8 +242,8 @@ impl Inner {
 impl Watch {
     fn claim(&self, slot: Timestamp) -> Claim {
         let moment = std::time::Duration::from_millis(1);
-        let before = self.sweep.timetable.as_ref().and_then(|table| table.schedule.last(slot.before(moment)));
-        Claim { sweep: self.sweep.name.clone(), slot, before }
+        let before = self.sweep().timetable.as_ref().and_then(|table| table.schedule.last(slot.before(moment)));
+        Claim { sweep: self.name.clone(), slot, before }
     }
 }
 
