@@ -34,7 +34,7 @@ use agenda::Agenda;
 pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
-use work::{Cause, Work};
+use work::{Cause, Start, Work};
 
 /// Longest time between two looks at the clock.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -170,15 +170,24 @@ impl Scheduler {
         if self.inner.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
-        let (under_way, recorded) = self.inner.begin_or_join(index, Cause::Asked(actor));
-        match recorded {
-            None => Ok(under_way),
-            Some(recorded) => match recorded.await {
-                Ok(Ok(())) => Ok(under_way),
-                Ok(Err(error)) => Err(Refusal::Store(error)),
-                // The task goes away unheard only with the whole agent.
-                Err(_) => Err(Refusal::ShuttingDown),
-            },
+        loop {
+            let (under_way, start) = self.inner.begin_or_join(index, Cause::Asked(actor.clone()));
+            match start {
+                Start::Own(recorded) => {
+                    return match recorded.await {
+                        Ok(Ok(())) => Ok(under_way),
+                        Ok(Err(error)) => Err(Refusal::Store(error)),
+                        // The task goes away unheard only with the whole agent.
+                        Err(_) => Err(Refusal::ShuttingDown),
+                    };
+                }
+                Start::Joined(mut durable) => {
+                    if durable.wait_for(|durable| *durable).await.is_ok() {
+                        return Ok(under_way);
+                    }
+                    // It could not be recorded and is no run. The next one is one's own, and says why if it cannot be either.
+                }
+            }
         }
     }
 
