@@ -2,7 +2,7 @@
 //! nothing that was acknowledged is lost, nothing is there twice, and what was under way is shown as what it is.
 //!
 //! The load is mixed: runs of which fifty are under way at each kill, versions of plugins that come and go, sweeps by their
-//! schedules and by hand, silences. Its callers ask without pause until the agent is gone; each says in its own file what it
+//! schedules and by hand, silences, and a configuration that changes. Its callers ask without pause until the agent is gone; each says in its own file what it
 //! holds the next agent to. The kill comes after a random number of requests and answers of one of these kinds, so that it hits
 //! the beginnings, ends and commits of all.
 //!
@@ -21,6 +21,8 @@ mod callers;
 mod ledger;
 #[path = "crash/mortal.rs"]
 mod mortal;
+#[path = "crash/reloads.rs"]
+mod reloads;
 #[path = "crash/runs.rs"]
 mod runs;
 #[path = "crash/silences.rs"]
@@ -38,7 +40,7 @@ use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver};
 
 use anyhow::Context;
-use callers::{Asker, Caller, Subject, Successor, Told};
+use callers::{Caller, Subject, Successor, Told};
 use ledger::Totals;
 use mortal::Mortal;
 use paramedic::clock::{Clock, SystemClock};
@@ -46,6 +48,7 @@ use paramedic_tests::process::temporary_directory;
 use paramedic_tests::wait;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use reloads::Editor;
 use runs::Runner;
 use silences::Silencer;
 use sweeps::Watch;
@@ -58,7 +61,7 @@ const SEED: &str = "PARAMEDIC_CRASH_SEED";
 const ROUNDS: &str = "PARAMEDIC_CRASH_ROUNDS";
 
 /// As often as the usual tests have time for.
-const FEW_ROUNDS: usize = 12;
+const FEW_ROUNDS: usize = 10;
 
 /// When the kill comes: after so many requests and answers about one subject, and not before all endless runs are under way.
 struct Moment {
@@ -68,11 +71,12 @@ struct Moment {
 
 impl Moment {
     fn any(rng: &mut StdRng) -> Self {
-        let (subject, most) = match rng.random_range(0..5) {
+        let (subject, most) = match rng.random_range(0..6) {
             0..=1 => (Subject::Runs, 400),
             2 => (Subject::Uploads, 16),
             3 => (Subject::Sweeps, 40),
-            _ => (Subject::Silences, 40),
+            4 => (Subject::Silences, 40),
+            _ => (Subject::Reloads, 20),
         };
         Moment { subject, steps: rng.random_range(0..=most) }
     }
@@ -112,6 +116,7 @@ fn everybody() -> anyhow::Result<Vec<Box<dyn Caller>>> {
         callers.push(Box::new(Shipper::new(plugin)?));
     }
     callers.extend(sweeps::CALLERS.map(|name| Box::new(Watch::new(name)) as Box<dyn Caller>));
+    callers.push(Box::new(Editor::default()));
     callers.extend(silences::CALLERS.map(|name| Box::new(Silencer::new(name)) as Box<dyn Caller>));
     Ok(callers)
 }
@@ -126,7 +131,7 @@ fn ask_until_killed(
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
         for caller in callers {
-            let asker = Asker { api: agent.api(&**caller), rng: StdRng::from_rng(rng), tell: tell.clone() };
+            let asker = agent.asker(&**caller, StdRng::from_rng(rng), tell.clone());
             scope.spawn(move || asker.ask_until_nobody_answers(&mut **caller));
         }
         let came = moment.wait(&told);

@@ -7,9 +7,11 @@ use std::sync::mpsc::Sender;
 use paramedic_tests::api::{Answer, Api};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::ledger::Totals;
+use crate::mortal::ConfigFile;
 
 /// Somebody who asks for one kind of thing, through all rounds.
 pub trait Caller: Send {
@@ -18,6 +20,9 @@ pub trait Caller: Send {
 
     /// What it asks for.
     fn subject(&self) -> Subject;
+
+    /// Changes the configuration that an agent starts with to what it wants.
+    fn configure(&self, _configuration: &mut Value) {}
 
     /// Asks for one thing and remembers the answer. Fails when there is none, or only a part of one.
     fn ask_once(&mut self, asker: &mut Asker) -> anyhow::Result<()>;
@@ -39,13 +44,14 @@ pub enum Subject {
     Uploads,
     Sweeps,
     Silences,
+    Reloads,
 }
 
 impl Subject {
     /// Least role that may ask for it.
     pub fn role(self) -> &'static str {
         match self {
-            Subject::Uploads => "admin",
+            Subject::Uploads | Subject::Reloads => "admin",
             Subject::Runs | Subject::Sweeps | Subject::Silences => "responder",
         }
     }
@@ -67,6 +73,10 @@ pub struct Asker {
     pub api: Api,
     pub rng: StdRng,
     pub tell: Sender<Told>,
+    /// The agent's configuration.
+    pub file: ConfigFile,
+    /// The agent itself.
+    pub pid: Pid,
 }
 
 impl Asker {

@@ -15,7 +15,10 @@ use crate::ledger::Totals;
 pub const CALLERS: [&str; 2] = ["watch", "guard"];
 
 /// The sweeps.
-const SWEEPS: [&str; 4] = ["beat", "late", "swap", "asked"];
+const SWEEPS: [&str; 5] = ["beat", "late", "swap", "asked", RETIMED];
+
+/// The sweep whose timetable changes while the agent goes on.
+pub const RETIMED: &str = "retimed";
 
 /// The section of the configuration. An interval of a second is the shortest.
 pub fn configured() -> Value {
@@ -26,6 +29,7 @@ pub fn configured() -> Value {
         "late": { "every": "1s", "missed": "once", "overlap": "queue", "checks": ["noop", fail] },
         // Never done before its next slot.
         "swap": { "every": "1s", "overlap": "replace", "checks": ["noop", pause(1.2)] },
+        RETIMED: { "every": "1s", "checks": ["noop"] },
         "asked": { "checks": ["noop", pause(0.01)] },
     })
 }
