@@ -4,6 +4,7 @@
 
 mod overlap;
 mod places;
+mod reload;
 mod slots;
 mod states;
 

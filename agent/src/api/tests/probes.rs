@@ -15,7 +15,8 @@ async fn a_plugin_that_cannot_run_does_not_make_the_agent_unready() {
     let answer = unknown_caller(&api, "/readyz").await;
     let expected = serde_json::json!({
         "ready": true, "accepting": true, "loaded": true, "store": "writable",
-        "plugins": {"active": 0, "loading": 0, "failed": 1, "absent": 1, "quarantined": 0}
+        "plugins": {"active": 0, "loading": 0, "failed": 1, "absent": 1, "quarantined": 0},
+        "config": {"since": "2026-03-01T03:14:15.926Z", "current": true}
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
 }

@@ -43,7 +43,7 @@ impl Scheduler {
         for watch in new {
             *watch.timing() = anew(&watch.sweep(), now);
             let index = self.inner.watches.write().unwrap_or_else(PoisonError::into_inner).add(watch);
-            self.inner.plan(index);
+            self.inner.agenda().set(index, Some(now));
         }
         self.inner.wake.notify_one();
     }
@@ -69,7 +69,8 @@ impl Inner {
         }
         watch.change(sweep, now);
         self.books.metrics.sweeps.stands(&watch.name, &watch.ledger.standing());
-        self.plan(index);
+        // With the next turn, which sees from where on slots count.
+        self.agenda().set(index, Some(now));
     }
 }
 
