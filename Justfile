@@ -36,6 +36,11 @@ doc *args:
 fuzz cases="100000": plugins guests
     PROPTEST_CASES={{ cases }} cargo test --locked {{ native }} --no-fail-fast -- damaged any_ bytes
 
+# Kills the agent under load so many times, and holds each one to what those before it told; the seed is printed first.
+crash rounds="1000": guests
+    cargo build --locked {{ native }}
+    PARAMEDIC_CRASH_ROUNDS={{ rounds }} cargo test --locked {{ native }} --test crash -- --nocapture
+
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
     cargo build --locked {{ native }}

@@ -1,10 +1,12 @@
-//! The agent is killed with fifty runs under way, twenty times, always with the same store. What it had answered holds
-//! afterwards: every run of which it told is there, every end that somebody read stays as it was read, and what had no
-//! end is shown as interrupted. Whoever sends a request again, with the idempotency key that it had, gets the run that it
-//! had, and has one where the kill came before there was any.
+//! The agent is killed under load, again and again, always with the same store. What it had answered holds afterwards:
+//! nothing that was acknowledged is lost, nothing is there twice, and what was under way is shown as what it is.
 //!
-//! Callers ask without pause until the agent is gone, and write down what they were told. The kill comes after a random
-//! number of answers, so that it hits starts, ends and commits alike.
+//! The load is mixed: runs of which fifty are under way at each kill, versions of plugins that come and go, sweeps by their
+//! schedules and by hand, silences, and a configuration that changes. Its callers ask without pause until the agent is gone; each says in its own file what it
+//! holds the next agent to. The kill comes after a random number of requests and answers of one of these kinds, so that it hits
+//! the beginnings, ends and commits of all.
+//!
+//! `PARAMEDIC_CRASH_ROUNDS` says how often, `PARAMEDIC_CRASH_SEED` gives the random numbers of an earlier run again.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,183 +19,172 @@
 mod callers;
 #[path = "crash/ledger.rs"]
 mod ledger;
+#[path = "crash/mortal.rs"]
+mod mortal;
+#[path = "crash/reloads.rs"]
+mod reloads;
+#[path = "crash/runs.rs"]
+mod runs;
+#[path = "crash/silences.rs"]
+mod silences;
+#[path = "crash/store.rs"]
+mod store;
+#[path = "crash/sweeps.rs"]
+mod sweeps;
+#[path = "crash/uploads.rs"]
+mod uploads;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::str::FromStr;
+use std::sync::mpsc::{self, Receiver};
 
 use anyhow::Context;
-use callers::{CALLERS, Caller, ENDLESS_RUNS};
-use ledger::Ledger;
-use paramedic::clock::SystemClock;
-use paramedic::store::{SqliteStore, Store, StoreOptions};
-use paramedic_tests::agent;
-use paramedic_tests::api::Api;
-use paramedic_tests::process::{Server, StopSignal, temporary_directory};
-use paramedic_tests::{access, components, http, secret};
+use callers::{Caller, Subject, Successor, Told};
+use ledger::Totals;
+use mortal::Mortal;
+use paramedic::clock::{Clock, SystemClock};
+use paramedic_tests::process::temporary_directory;
+use paramedic_tests::wait;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
-
-const ROUNDS: usize = 20;
+use reloads::Editor;
+use runs::Runner;
+use silences::Silencer;
+use sweeps::Watch;
+use uploads::Shipper;
 
 /// Gives the seed of an earlier run again.
 const SEED: &str = "PARAMEDIC_CRASH_SEED";
 
-/// The most answers beyond those about the endless runs that a round waits for.
-const FURTHER_ANSWERS: usize = 150;
+/// How often the agent is killed.
+const ROUNDS: &str = "PARAMEDIC_CRASH_ROUNDS";
 
-/// An agent that dies without a farewell when it is dropped. Its store stays.
-struct Mortal {
-    _server: Server,
-    api: Api,
+/// As often as the usual tests have time for.
+const FEW_ROUNDS: usize = 10;
+
+/// When the kill comes: after so many requests and answers about one subject, and not before all endless runs are under way.
+struct Moment {
+    subject: Subject,
+    steps: usize,
 }
 
-impl Mortal {
-    /// Starts it with what its predecessors left in `folder`.
-    fn start(folder: &Path) -> anyhow::Result<Self> {
-        let (address, token) = (agent::free_address()?, secret::random());
-        let home = temporary_directory("mortal")?;
-        let file = home.path().join("paramedic.yaml");
-        std::fs::write(home.path().join("token-key"), access::key()).context("cannot write the key")?;
-        std::fs::write(&file, configuration(folder, &address, &token)?).context("cannot write the configuration")?;
-        let command =
-            [agent::program()?, "serve".into(), "--config".into(), file].map(|word| word.display().to_string());
-        let ready = |_: &Path| http::status(&address, "/readyz").is_ok_and(|status| status == 200);
-        let server = Server::start(home, &command, StopSignal::Kill, ready)?;
-        Ok(Mortal { _server: server, api: Api::new(&address, Some(&token)) })
+impl Moment {
+    fn any(rng: &mut StdRng) -> Self {
+        let (subject, most) = match rng.random_range(0..6) {
+            0..=1 => (Subject::Runs, 400),
+            2 => (Subject::Uploads, 16),
+            3 => (Subject::Sweeps, 40),
+            4 => (Subject::Silences, 40),
+            _ => (Subject::Reloads, 20),
+        };
+        Moment { subject, steps: rng.random_range(0..=most) }
+    }
+
+    /// Listens to the callers until it has come.
+    fn wait(&self, told: &Receiver<Told>) -> anyhow::Result<()> {
+        let (mut endless, mut steps) = (0, 0);
+        while endless < runs::ENDLESS_RUNS || steps < self.steps {
+            match told.recv_timeout(wait::PATIENCE).context("the callers fell silent")? {
+                Told::Step(subject) => steps += usize::from(subject == self.subject),
+                Told::Endless => endless += 1,
+                Told::Lost(error) => return Err(error.context("the agent was gone before it was killed")),
+            }
+        }
+        Ok(())
     }
 }
 
-fn configuration(folder: &Path, address: &str, token: &str) -> anyhow::Result<String> {
-    let configuration = json!({
-        "server": { "listen": address, "max_concurrent_runs": 2 * (ENDLESS_RUNS + CALLERS) },
-        "auth": access::section("token-key", &[("crash", "responder", token)]),
-        "store": { "path": folder.join("paramedic.db") },
-        "engine": { "cache": folder.join("cache") },
-        // Its runs panic all the time, and that is not what this is about.
-        "quarantine": { "faults": 1000, "first": "1s", "longest": "1s" },
-        "plugins": {
-            "noop": { "source": { "file": components::guest("noop")? } },
-            "trouble": { "source": { "file": components::guest("trouble")? }, "limits": { "deadline": "15m" } },
-        },
-    });
-    // JSON is YAML too.
-    Ok(configuration.to_string())
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "killed after {} steps of {:?}", self.steps, self.subject)
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a seed that failed has to come in from outside")]
-fn seed() -> u64 {
-    std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random)
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a seed that failed has to come in from outside, and so has a number of rounds"
+)]
+fn given<T: FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }
 
-/// Lets callers ask until `further` answers more than those about the endless runs have come, then kills the agent.
-/// Returns all that they were told.
-fn ask_until_killed(agent: Mortal, rng: &mut StdRng) -> anyhow::Result<Ledger> {
-    let further = rng.random_range(0..=FURTHER_ANSWERS);
+fn everybody() -> anyhow::Result<Vec<Box<dyn Caller>>> {
+    let mut callers: Vec<Box<dyn Caller>> = Vec::new();
+    callers.extend((0..runs::CALLERS).map(|number| Box::new(Runner::new(number)) as Box<dyn Caller>));
+    for plugin in uploads::PLUGINS {
+        callers.push(Box::new(Shipper::new(plugin)?));
+    }
+    callers.extend(sweeps::CALLERS.map(|name| Box::new(Watch::new(name)) as Box<dyn Caller>));
+    callers.push(Box::new(Editor::default()));
+    callers.extend(silences::CALLERS.map(|name| Box::new(Silencer::new(name)) as Box<dyn Caller>));
+    Ok(callers)
+}
+
+/// Lets everybody ask until that moment, then kills the agent.
+fn ask_until_killed(
+    agent: Mortal,
+    callers: &mut [Box<dyn Caller>],
+    rng: &mut StdRng,
+    moment: &Moment,
+) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
-        for _ in 0..CALLERS {
-            let mut caller = Caller::new(agent.api.clone(), StdRng::from_rng(rng), tell.clone());
-            scope.spawn(move || caller.ask_until_nobody_answers());
+        for caller in callers {
+            let asker = agent.asker(&**caller, StdRng::from_rng(rng), tell.clone());
+            scope.spawn(move || asker.ask_until_nobody_answers(&mut **caller));
         }
-        drop(tell);
-        let mut ledger = Ledger::default();
-        let until_the_kill = ledger.listen_until(&told, further);
+        let came = moment.wait(&told);
         // Also when something went wrong, because the callers end with the agent.
         drop(agent);
-        ledger.listen_to_the_end(&told);
-        until_the_kill.map(|()| ledger)
+        came
     })
 }
 
-/// All runs in the lists of the agent by their ids.
-fn listed(api: &Api) -> anyhow::Result<BTreeMap<String, Value>> {
-    let mut runs = BTreeMap::new();
-    let mut path = "/v1/runs?limit=200".to_owned();
-    loop {
-        let page = api.get(&path, &[])?.json()?;
-        for run in page["runs"].as_array().context("a page without runs")? {
-            let id = run["id"].as_str().context("a run without an id")?;
-            anyhow::ensure!(runs.insert(id.to_owned(), run.clone()).is_none(), "{id} is listed twice");
+/// Lets everybody hold the agent to what they were told, all at the same time.
+fn judge(
+    agent: &Mortal,
+    callers: &mut [Box<dyn Caller>],
+    judge: impl Fn(&mut dyn Caller, &Mortal) -> anyhow::Result<()> + Sync,
+) {
+    std::thread::scope(|scope| {
+        for caller in callers {
+            let judge = &judge;
+            scope.spawn(move || judge(&mut **caller, agent).unwrap());
         }
-        let Some(next) = page["next"].as_str() else { return Ok(runs) };
-        path = format!("/v1/runs?limit=200&cursor={next}");
-    }
+    });
 }
 
-/// Holds an agent to what its predecessor told: `before` are the runs that were listed when that one had started.
-fn judge(api: &Api, ledger: &Ledger, before: &BTreeMap<String, Value>) -> anyhow::Result<BTreeMap<String, Value>> {
-    let running = api.get("/v1/runs?state=running", &[])?.json()?;
-    assert_eq!(running["runs"], json!([]), "a run of a dead agent is under way");
-    let now = listed(api)?;
-    for (id, run) in before {
-        assert_eq!(now.get(id), Some(run), "an older run is not what it was");
-    }
-    let new = now.len() - before.len();
-    let requests = ledger.asked.len();
-    assert!((ledger.runs.len()..=requests).contains(&new), "{new} runs for {requests} requests");
-    for (id, told) in &ledger.runs {
-        assert!(now.contains_key(id) && !before.contains_key(id), "{id} is not listed");
-        let answer = api.get(&format!("/v1/runs/{id}"), &[])?;
-        assert_eq!(answer.status, 200, "{id} was acknowledged and is gone: {}", answer.body);
-        told.judge(&answer.json()?);
-    }
-    ask_again(api, ledger, &now)
+fn totals(callers: &[Box<dyn Caller>]) -> Totals {
+    callers.iter().fold(Totals::default(), |totals, caller| totals.and(caller.totals()))
 }
 
-/// Sends every request again, with its key, whether or not it was answered: afterwards there is one run for each. `before` are
-/// the runs that the kill left.
-fn ask_again(api: &Api, ledger: &Ledger, before: &BTreeMap<String, Value>) -> anyhow::Result<BTreeMap<String, Value>> {
-    let mut answered = BTreeSet::new();
-    let mut begun_now = 0;
-    // One that nobody has heard of would now begin and not end.
-    for asked in ledger.asked.iter().filter(|asked| !asked.endless || ledger.named.contains_key(&asked.key)) {
-        let answer = api.run(&asked.body, &[&format!("idempotency-key: {}", asked.key)])?;
-        assert_eq!(answer.status, 200, "{asked:?}: {}", answer.body);
-        let id = answer.json()?["id"].as_str().context("a run without an id")?.to_owned();
-        let replayed = answer.field("idempotency-replayed") == "true";
-        assert_eq!(replayed, before.contains_key(&id), "{asked:?}: {}", answer.body);
-        assert!(replayed || !ledger.named.contains_key(&asked.key), "an answered request ran again: {asked:?}");
-        assert!(ledger.named.get(&asked.key).is_none_or(|named| *named == id), "{asked:?} became {id}");
-        assert!(answered.insert(id), "two requests have one run: {asked:?}");
-        begun_now += usize::from(!replayed);
-    }
-    let now = listed(api)?;
-    assert_eq!(now.len(), before.len() + begun_now, "asking again made runs that nobody asked for");
-    Ok(now)
+/// Starts the agent that follows one that was killed, and judges it.
+fn succeed(folder: &Path, callers: &mut [Box<dyn Caller>]) -> anyhow::Result<Mortal> {
+    let born = SystemClock.now().to_string();
+    let agent = Mortal::start(folder, callers)?;
+    judge(&agent, callers, |caller, agent| caller.judge(&Successor { api: agent.api(caller), born: born.clone() }));
+    Ok(agent)
 }
 
 #[test]
-fn after_kill_9_every_acknowledged_run_is_there_and_the_unfinished_ones_are_interrupted() {
-    let seed = seed();
-    eprintln!("{SEED}={seed}");
+fn after_kill_9_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
+    let (seed, rounds) = (given(SEED).unwrap_or_else(rand::random), given(ROUNDS).unwrap_or(FEW_ROUNDS));
+    eprintln!("{SEED}={seed} {ROUNDS}={rounds}");
     let mut rng = StdRng::seed_from_u64(seed);
     let folder = temporary_directory("crash").unwrap();
-    let mut before = BTreeMap::new();
-    let mut agent = Mortal::start(folder.path()).unwrap();
-    let mut everything = Vec::new();
-    for round in 1..=ROUNDS {
-        let ledger = ask_until_killed(agent, &mut rng).unwrap();
-        agent = Mortal::start(folder.path()).unwrap();
-        before = judge(&agent.api, &ledger, &before).unwrap();
-        eprintln!("round {round}: {ledger}");
-        everything.push(ledger);
+    let mut callers = everybody().unwrap();
+    let mut agent = Mortal::start(folder.path(), &callers).unwrap();
+    for round in 1..=rounds {
+        let moment = Moment::any(&mut rng);
+        eprintln!("round {round}: {moment}");
+        ask_until_killed(agent, &mut callers, &mut rng, &moment).unwrap();
+        agent = succeed(folder.path(), &mut callers).unwrap();
     }
-    // Nineteen kills later the first rounds are still what they were.
-    for (id, told) in everything.iter().flat_map(|ledger| &ledger.runs) {
-        told.judge(&agent.api.get(&format!("/v1/runs/{id}"), &[]).unwrap().json().unwrap());
-    }
-    assert!(everything.iter().any(|ledger| ledger.ends() > 0), "no end was read before a kill");
+    judge(&agent, &mut callers, |caller, agent| caller.judge_all(&agent.api(caller)));
     drop(agent);
-    assert_sound(&folder.path().join("paramedic.db"));
-}
-
-/// The file that the last kill left is whole.
-#[tokio::main(flavor = "current_thread")]
-async fn assert_sound(file: &Path) {
-    let store = SqliteStore::open(file, Arc::new(SystemClock), StoreOptions::default()).unwrap();
-    assert_eq!(store.verify().await.unwrap(), Vec::<String>::new());
-    assert_eq!(store.interrupted(), 0, "nothing was asked of the last agent");
-    store.close().await.unwrap();
+    store::assert_sound(&folder.path().join("paramedic.db"));
+    let totals = totals(&callers);
+    eprintln!("{SEED}={seed}: {rounds} kills; {totals}");
+    assert!(totals.of("ends of runs read") > 0, "no end was read before a kill");
 }

@@ -162,6 +162,19 @@ async fn keep(app: &App, key: OnceKey, response: Response) -> Response {
     response
 }
 
+/// The answer of a handler that records it with the key, in one transaction with what it tells; and the two that it records.
+pub(super) async fn answer_once(
+    response: Response,
+    once: Option<Extension<Once>>,
+) -> (Response, Option<(OnceKey, KeptAnswer)>) {
+    let (mut response, kept) = answer(response).await;
+    let once = once.map(|Extension(Once(key))| key).zip(kept);
+    if once.is_some() {
+        response.extensions_mut().insert(Keep::Recorded);
+    }
+    (response, once)
+}
+
 /// An answer and what can be kept of it: nothing where it is too large or has no known end.
 async fn answer(response: Response) -> (Response, Option<KeptAnswer>) {
     if response.body().size_hint().upper().is_none_or(|size| size > MAX_ANSWER) {

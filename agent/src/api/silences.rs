@@ -1,5 +1,6 @@
 //! `/v1/silences`: who does not want to hear of which sweep, until when, and why.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 
@@ -7,11 +8,13 @@ use super::accept::Format;
 use super::auth::Caller;
 use super::body::Body;
 use super::card::{self, Paint};
+use super::once::{self, Once};
 use super::problem::{ApiError, BadField, Problems};
 use super::sweeps::unknown_sweep;
 use super::{App, Segment, Shared, query, shape};
 use crate::domain::{SilenceId, SweepName, Timestamp};
 use crate::scheduler::{NewSilence, Scheduler};
+use crate::store::StoreError;
 
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 500;
@@ -46,6 +49,7 @@ pub(super) async fn add(
     State(app): Shared,
     Caller(creator): Caller,
     format: Format,
+    once: Option<Extension<Once>>,
     Body(wanted): Body<shape::SilenceRequest>,
 ) -> Result<Response, ApiError> {
     let sweep = wanted.sweep.as_deref().map(|name| sweep(&app, name)).transpose()?;
@@ -59,9 +63,16 @@ pub(super) async fn add(
         }
     };
     let wanted = NewSilence { sweep, reason, creator, expires, expire_on_resolve: wanted.expire_on_resolve };
-    let silence = app.parts.scheduler.add_silence(wanted).await?;
+    let silence = app.parts.scheduler.begin_silence(wanted);
+    // Made before there is anything to tell, because it is recorded with what it tells.
+    let (answer, once) = once::answer_once(show(format, silence.clone()), once).await;
+    match app.parts.scheduler.add_silence(silence.clone(), once).await {
+        // Its first caller left before it was recorded, and this one came before that, too.
+        Err(StoreError::KeyTaken) => return Err(ApiError::InProgress(None)),
+        added => added?,
+    }
     tracing::info!(silence.id = %silence.id, sweep.name = silence.sweep.as_ref().map_or("*", SweepName::as_str), "silenced");
-    Ok(show(format, silence))
+    Ok(answer)
 }
 
 /// End a silence.

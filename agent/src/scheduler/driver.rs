@@ -27,14 +27,14 @@ use super::timing::Timing;
 use super::{CheckRunner, Limits, NewSilence, Sweep};
 use crate::clock::Clock;
 use crate::domain::{Actor, Silence, SilenceId, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
-use crate::store::{StoreError, SweepStore};
+use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
 pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
-use work::{Cause, Work};
+use work::{Cause, Start, Work};
 
 /// Longest time between two looks at the clock.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -170,15 +170,24 @@ impl Scheduler {
         if self.inner.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
-        let (under_way, recorded) = self.inner.begin_or_join(index, Cause::Asked(actor));
-        match recorded {
-            None => Ok(under_way),
-            Some(recorded) => match recorded.await {
-                Ok(Ok(())) => Ok(under_way),
-                Ok(Err(error)) => Err(Refusal::Store(error)),
-                // The task goes away unheard only with the whole agent.
-                Err(_) => Err(Refusal::ShuttingDown),
-            },
+        loop {
+            let (under_way, start) = self.inner.begin_or_join(index, Cause::Asked(actor.clone()));
+            match start {
+                Start::Own(recorded) => {
+                    return match recorded.await {
+                        Ok(Ok(())) => Ok(under_way),
+                        Ok(Err(error)) => Err(Refusal::Store(error)),
+                        // The task goes away unheard only with the whole agent.
+                        Err(_) => Err(Refusal::ShuttingDown),
+                    };
+                }
+                Start::Joined(mut durable) => {
+                    if durable.wait_for(|durable| *durable).await.is_ok() {
+                        return Ok(under_way);
+                    }
+                    // It could not be recorded and is no run. The next one is one's own, and says why if it cannot be either.
+                }
+            }
         }
     }
 
@@ -218,9 +227,15 @@ impl Scheduler {
         self.inner.books.silences.list()
     }
 
-    /// Keep a silence. When this answers, it is durable and holds.
-    pub async fn add_silence(&self, wanted: NewSilence) -> Result<Silence, StoreError> {
-        self.inner.books.silences.add(wanted).await
+    /// The silence that somebody wants, from now on. It does not hold before it is kept.
+    pub fn begin_silence(&self, wanted: NewSilence) -> Silence {
+        self.inner.books.silences.begin(wanted)
+    }
+
+    /// Keep a silence, and in the same transaction the key under which it was asked for with the answer to that. When this
+    /// answers, it is durable and holds.
+    pub async fn add_silence(&self, silence: Silence, once: Option<(OnceKey, KeptAnswer)>) -> Result<(), StoreError> {
+        self.inner.books.silences.add(silence, once).await
     }
 
     /// End a silence. Returns it, if there was one of that id.

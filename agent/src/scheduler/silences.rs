@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::{Actor, Silence, SilenceId, SweepName, Timestamp};
-use crate::store::{StoreError, SweepStore};
+use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 
 /// A silence that somebody wants.
 #[derive(Clone, Debug)]
@@ -50,17 +50,25 @@ impl Silences {
         held.iter().filter(|silence| silence.covers(sweep, now)).cloned().collect()
     }
 
-    /// Keep a silence. When this answers, it is durable and holds.
-    pub(super) async fn add(&self, wanted: NewSilence) -> Result<Silence, StoreError> {
+    /// The silence that somebody wants, from now on. It does not hold before it is kept.
+    pub(super) fn begin(&self, wanted: NewSilence) -> Silence {
         let now = self.clock.now();
         let NewSilence { sweep, reason, creator, expires, expire_on_resolve } = wanted;
         let id = SilenceId::new(now);
-        let silence = Silence { id, sweep, reason, creator, created: now, expires, expire_on_resolve };
-        self.store.add_silence(silence.clone()).await?;
+        Silence { id, sweep, reason, creator, created: now, expires, expire_on_resolve }
+    }
+
+    /// Keep a silence, with the key under which it was asked for. When this answers, it is durable and holds.
+    pub(super) async fn add(&self, silence: Silence, once: Option<(OnceKey, KeptAnswer)>) -> Result<(), StoreError> {
+        match once {
+            Some((key, answer)) => self.store.add_silence_once(silence.clone(), key, answer).await?,
+            None => self.store.add_silence(silence.clone()).await?,
+        }
+        let now = self.clock.now();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.retain(|silence| now < silence.expires);
-        held.push(silence.clone());
-        Ok(silence)
+        held.push(silence);
+        Ok(())
     }
 
     /// End a silence. Returns it, if there was one of that id.

@@ -1,7 +1,7 @@
 //! Keys under which something was done, and what came of it.
 //!
-//! A key stands in the same transaction as the start of its run, so that after a crash there is either both or neither. One
-//! whose time is over does not exist any more, whether or not its row is still there.
+//! A key stands in the same transaction as the start of its run, or as its silence, so that after a crash there is either both
+//! or neither. One whose time is over does not exist any more, whether or not its row is still there.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ impl Default for StoreOptions {
 pub struct SqliteStore {
     path: PathBuf,
     identity: (u64, u64),
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) writer: Writer,
     pub(super) readers: Readers,
     /// Held while a component is written: see `plugins`.

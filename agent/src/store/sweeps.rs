@@ -10,9 +10,11 @@ mod rows;
 mod runs;
 mod silences;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use super::{SqliteStore, StoreError};
+use super::{KeptAnswer, KeptResult, OnceKey, SqliteStore, StoreError, once};
 use crate::domain::{Silence, SilenceId, Standing, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
 
 pub(super) use runs::interrupt_all;
@@ -59,6 +61,10 @@ pub trait SweepStore: Send + Sync + 'static {
 
     /// Keep a silence.
     async fn add_silence(&self, silence: Silence) -> Result<(), StoreError>;
+
+    /// The same, together with the key under which it was asked for and the answer that this is given: both or neither. Fails
+    /// with `KeyTaken` when that key is known.
+    async fn add_silence_once(&self, silence: Silence, key: OnceKey, answer: KeptAnswer) -> Result<(), StoreError>;
 
     /// Forget a silence. Returns whether there was one of that id.
     async fn remove_silence(&self, id: SilenceId) -> Result<bool, StoreError>;
@@ -183,6 +189,15 @@ impl SweepStore for SqliteStore {
 
     async fn add_silence(&self, silence: Silence) -> Result<(), StoreError> {
         self.writer.write(move |db| silences::add(db, &silence)).await
+    }
+
+    async fn add_silence_once(&self, silence: Silence, key: OnceKey, answer: KeptAnswer) -> Result<(), StoreError> {
+        let (result, clock) = (KeptResult::Answer(answer), Arc::clone(&self.clock));
+        let add = move |db: &rusqlite::Connection| {
+            once::record(db, &key, &result, clock.now())?;
+            silences::add(db, &silence)
+        };
+        self.writer.write(add).await
     }
 
     async fn remove_silence(&self, id: SilenceId) -> Result<bool, StoreError> {

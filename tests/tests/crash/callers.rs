@@ -1,151 +1,139 @@
-//! Those who ask without pause, and tell what they were told.
+//! What all who ask have in common: they ask without pause until nobody answers, remember what they were told, and hold
+//! the next agent to it. Each has a token of its own, so that what it asked for can be told from everything else.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::mpsc::Sender;
 
 use paramedic_tests::api::{Answer, Api};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use serde_json::{Value, json};
+use rustix::process::Pid;
+use serde_json::Value;
 
-/// How many ask at the same time.
-pub const CALLERS: usize = 10;
+use crate::ledger::Totals;
+use crate::mortal::ConfigFile;
 
-/// Runs that do not end by themselves, which all are under way when the kill comes.
-pub const ENDLESS_RUNS: usize = 50;
+/// Somebody who asks for one kind of thing, through all rounds.
+pub trait Caller: Send {
+    /// Name of its token.
+    fn name(&self) -> &str;
 
-/// A request for a run, so that it can be sent again.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// Its idempotency key.
-    pub key: String,
-    /// Its body.
-    pub body: Value,
-    /// Whether the run does not end by itself.
-    pub endless: bool,
+    /// What it asks for.
+    fn subject(&self) -> Subject;
+
+    /// Changes the configuration that an agent starts with to what it wants.
+    fn configure(&self, _configuration: &mut Value) {}
+
+    /// Asks for one thing and remembers the answer. Fails when there is none, or only a part of one.
+    fn ask_once(&mut self, asker: &mut Asker) -> anyhow::Result<()>;
+
+    /// Holds the agent that follows a kill to what was told before it.
+    fn judge(&mut self, successor: &Successor) -> anyhow::Result<()>;
+
+    /// Holds the last agent to what was told in all rounds.
+    fn judge_all(&mut self, api: &Api) -> anyhow::Result<()>;
+
+    /// What it was told, in numbers.
+    fn totals(&self) -> &Totals;
 }
 
-/// What a caller does, and what it was told.
+/// What a caller asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Runs,
+    Uploads,
+    Sweeps,
+    Silences,
+    Reloads,
+}
+
+impl Subject {
+    /// Least role that may ask for it.
+    pub fn role(self) -> &'static str {
+        match self {
+            Subject::Uploads | Subject::Reloads => "admin",
+            Subject::Runs | Subject::Sweeps | Subject::Silences => "responder",
+        }
+    }
+}
+
+/// What a caller tells while it asks.
 #[derive(Debug)]
 pub enum Told {
-    /// A run is about to be asked for.
-    Asking(Asked),
-    /// The run of a request has this id.
-    Named {
-        /// Key of the request.
-        key: String,
-        /// Id of the run.
-        id: String,
-    },
-    /// A run was acknowledged. The whole answer arrived.
-    Started {
-        /// Its id.
-        id: String,
-        /// It will not end by itself.
-        endless: bool,
-    },
-    /// A run was shown with its end.
-    Ended(Box<Value>),
+    /// It begins to ask, or has its answer.
+    Step(Subject),
+    /// A run that does not end by itself was acknowledged.
+    Endless,
     /// Nobody answers any more, or the answer broke off.
     Lost(anyhow::Error),
 }
 
-/// One of them.
-pub struct Caller {
-    api: Api,
-    rng: StdRng,
-    tell: Sender<Told>,
-    endless_left: usize,
+/// What a caller asks with in one round.
+pub struct Asker {
+    pub api: Api,
+    pub rng: StdRng,
+    pub tell: Sender<Told>,
+    /// The agent's configuration.
+    pub file: ConfigFile,
+    /// The agent itself.
+    pub pid: Pid,
 }
 
-impl Caller {
-    pub fn new(api: Api, rng: StdRng, tell: Sender<Told>) -> Self {
-        Caller { api, rng, tell, endless_left: ENDLESS_RUNS / CALLERS }
-    }
-
-    /// Asks for runs of all kinds until the agent is gone.
-    pub fn ask_until_nobody_answers(&mut self) {
+impl Asker {
+    /// Lets a caller ask until the agent is gone.
+    pub fn ask_until_nobody_answers(mut self, caller: &mut dyn Caller) {
         loop {
-            if let Err(error) = self.ask_once() {
+            self.tell(Told::Step(caller.subject()));
+            if let Err(error) = caller.ask_once(&mut self) {
                 return self.tell(Told::Lost(error));
             }
+            self.tell(Told::Step(caller.subject()));
         }
     }
 
-    fn ask_once(&mut self) -> anyhow::Result<()> {
-        if self.endless_left > 0 && self.rng.random_bool(0.7) {
-            self.endless_left -= 1;
-            let body = json!({ "plugin": "trouble", "params": { "do": "sleep-in-host", "seconds": 500.0 } });
-            return self.begin(&body, true).map(drop);
-        }
-        let body = self.short_run();
-        if self.rng.random_bool(0.5) { self.follow(&body) } else { self.wait(&body) }
-    }
-
-    fn short_run(&mut self) -> Value {
-        let seconds = self.rng.random_range(0.0..0.03);
-        match self.rng.random_range(0..4) {
-            0 => json!({ "plugin": "noop" }),
-            1 => json!({ "plugin": "trouble", "params": { "do": "sleep-in-host", "seconds": seconds } }),
-            2 => json!({ "plugin": "trouble", "params": { "do": "fail", "message": "as it was told" } }),
-            _ => json!({ "plugin": "trouble", "params": { "do": "panic", "message": "as it was told" } }),
-        }
-    }
-
-    /// Says what is about to be asked for, and gives the header that makes it one thing.
-    fn announce(&mut self, body: &Value, endless: bool) -> (String, String) {
-        let key = format!("{:032x}", self.rng.random::<u128>());
-        self.tell(Told::Asking(Asked { key: key.clone(), body: body.clone(), endless }));
-        (format!("idempotency-key: {key}"), key)
-    }
-
-    /// Asks for a run and does not wait for it.
-    fn begin(&mut self, body: &Value, endless: bool) -> anyhow::Result<String> {
-        let (header, key) = self.announce(body, endless);
-        let answer = whole(self.api.run(body, &["prefer: respond-async", &header])?)?;
-        assert_eq!(answer.status, 202, "{}", answer.body);
-        let run = answer.json()?;
-        let id = run["id"].as_str().unwrap_or_else(|| panic!("no id in {run}")).to_owned();
-        assert_eq!(answer.field("location"), format!("/v1/runs/{id}"));
-        self.tell(Told::Named { key, id: id.clone() });
-        self.tell(Told::Started { id: id.clone(), endless });
-        Ok(id)
-    }
-
-    /// Asks for a run, and asks for its end until there is one.
-    fn follow(&mut self, body: &Value) -> anyhow::Result<()> {
-        let id = self.begin(body, false)?;
-        loop {
-            let answer = whole(self.api.get(&format!("/v1/runs/{id}"), &[])?)?;
-            assert_eq!(answer.status, 200, "{}", answer.body);
-            let run = answer.json()?;
-            if run["state"] != "running" {
-                self.tell(Told::Ended(Box::new(run)));
-                return Ok(());
-            }
-        }
-    }
-
-    /// Asks for a run and waits for its end.
-    fn wait(&mut self, body: &Value) -> anyhow::Result<()> {
-        let (header, key) = self.announce(body, false);
-        let answer = whole(self.api.run(body, &[&header])?)?;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let run = answer.json()?;
-        let id = run["id"].as_str().unwrap_or_else(|| panic!("no id in {run}")).to_owned();
-        self.tell(Told::Named { key, id });
-        self.tell(Told::Ended(Box::new(run)));
-        Ok(())
-    }
-
-    fn tell(&self, told: Told) {
+    pub fn tell(&self, told: Told) {
         // Nobody listens any more when the test has failed already.
         drop(self.tell.send(told));
     }
+
+    /// An idempotency key that nobody had.
+    pub fn key(&mut self) -> String {
+        format!("{:032x}", self.rng.random::<u128>())
+    }
+}
+
+/// The agent after a kill.
+pub struct Successor {
+    pub api: Api,
+    /// When the one before was gone and this one had not begun, as the API writes times.
+    pub born: String,
+}
+
+/// The header that makes a request one thing.
+pub fn once(key: &str) -> String {
+    format!("idempotency-key: {key}")
 }
 
 /// An answer that arrived to its end. One that the kill cut short was not given.
-fn whole(answer: Answer) -> anyhow::Result<Answer> {
+pub fn whole(answer: Answer) -> anyhow::Result<Answer> {
     let length: usize = answer.field("content-length").parse()?;
     anyhow::ensure!(answer.body.len() == length, "{} of {length} bytes arrived", answer.body.len());
     Ok(answer)
+}
+
+/// What is known of a record without keeping all of it.
+pub fn fingerprint(record: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    record.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The text of a member that has to be there.
+pub fn text<'a>(record: &'a Value, member: &str) -> &'a str {
+    record[member].as_str().unwrap_or_else(|| panic!("no {member} in {record}"))
+}
+
+/// The elements of a member that has to be a list.
+pub fn list<'a>(record: &'a Value, member: &str) -> &'a [Value] {
+    record[member].as_array().unwrap_or_else(|| panic!("no {member} in {record}"))
 }

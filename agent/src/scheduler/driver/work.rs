@@ -25,6 +25,8 @@ pub(super) struct Work {
 struct Current {
     begun: SweepRun,
     replaced: CancellationToken,
+    /// Whether its start is recorded. Its sender goes away when that fails, after the run has.
+    durable: watch::Receiver<bool>,
     done: watch::Receiver<Option<Arc<SweepRun>>>,
 }
 
@@ -53,6 +55,14 @@ impl UnderWay {
 
 /// Whether the start of a run was recorded.
 type Recorded = oneshot::Receiver<Result<(), StoreError>>;
+
+/// How the start of a run that somebody asked for becomes durable.
+pub(super) enum Start {
+    /// It is that of a new run.
+    Own(Recorded),
+    /// It is that of a run that was under way already, and may be about to be recorded.
+    Joined(watch::Receiver<bool>),
+}
 
 /// Winds up after a run, also after one that ended in a panic: its sweep must not seem to be at work for ever.
 struct WindUp(Arc<Inner>, usize);
@@ -99,15 +109,16 @@ impl Inner {
         }
     }
 
-    /// Begin a run, or tell which one is under way. The start of the latter is not waited for.
-    pub(super) fn begin_or_join(self: &Arc<Self>, index: usize, cause: Cause) -> (UnderWay, Option<Recorded>) {
+    /// Begin a run, or tell which one is under way. Its start is not waited for.
+    pub(super) fn begin_or_join(self: &Arc<Self>, index: usize, cause: Cause) -> (UnderWay, Start) {
         let watch = self.watch(index);
         let mut work = watch.work();
         if let Some(current) = &work.current {
-            return (UnderWay { begun: current.begun.clone(), done: current.done.clone() }, None);
+            let under_way = UnderWay { begun: current.begun.clone(), done: current.done.clone() };
+            return (under_way, Start::Joined(current.durable.clone()));
         }
         let (under_way, recorded) = self.begin(index, &mut work, cause);
-        (under_way, Some(recorded))
+        (under_way, Start::Own(recorded))
     }
 
     /// Begin a run on a task of its own: whoever asked may leave.
@@ -131,10 +142,11 @@ impl Inner {
         };
         let (tell, done) = watch::channel(None);
         let (started, recorded) = oneshot::channel();
+        let (record, durable) = watch::channel(false);
         let replaced = CancellationToken::new();
-        work.current = Some(Current { begun: run.clone(), replaced: replaced.clone(), done: done.clone() });
+        work.current = Some(Current { begun: run.clone(), replaced: replaced.clone(), durable, done: done.clone() });
         let span = tracing::info_span!("sweep", sweep.name = %run.sweep, sweep.run = %run.id);
-        let task = Arc::clone(self).see_through(index, run.clone(), replaced, started, tell);
+        let task = Arc::clone(self).see_through(index, run.clone(), replaced, (started, record), tell);
         self.tasks.spawn(task.instrument(span));
         (UnderWay { begun: run, done }, recorded)
     }
@@ -144,7 +156,7 @@ impl Inner {
         index: usize,
         run: SweepRun,
         replaced: CancellationToken,
-        started: oneshot::Sender<Result<(), StoreError>>,
+        (started, durable): (oneshot::Sender<Result<(), StoreError>>, watch::Sender<bool>),
         tell: watch::Sender<Option<Arc<SweepRun>>>,
     ) {
         let _wind_up = WindUp(Arc::clone(&self), index);
@@ -166,6 +178,7 @@ impl Inner {
             }
         }
         let _ = started.send(Ok(()));
+        durable.send_replace(true);
         self.note_start(watch, &run);
         let sweep = watch.sweep();
         let ended = tokio::select! {

@@ -1,5 +1,7 @@
 //! What becomes of a slot that comes while the sweep is still at work.
 
+use std::pin::pin;
+
 use super::*;
 
 /// An agent whose sweep is at work for the first slot, and what lets its checks go.
@@ -109,4 +111,25 @@ async fn a_run_goes_on_when_whoever_asked_leaves() {
     gate.add_permits(1);
     agent.turn().await;
     assert_eq!(agent.runs("health").await[0].state, SweepRunState::Concluded);
+}
+
+#[tokio::test]
+async fn who_joins_a_sweep_is_not_told_before_its_start_is_recorded() {
+    let place = Place::new(vec![sweep("health")]);
+    let agent = place.open().await;
+    let health = name("health");
+    let ask = || agent.scheduler.run_now(&health, Actor("alice".to_owned()));
+    let (mut first, mut joined) = (pin!(ask()), pin!(ask()));
+    // Each is looked at once, and there is no moment between for the store to answer.
+    for asked in [&mut first, &mut joined] {
+        tokio::select! {
+            biased;
+            _ = asked => panic!("a run was told of before it was recorded"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let (first, joined) = tokio::join!(first, joined);
+    let (first, joined) = (first.unwrap().begun, joined.unwrap().begun);
+    assert_eq!(first.id, joined.id);
+    assert!(agent.store.sweep_run(first.id).await.unwrap().is_some());
 }

@@ -1,7 +1,7 @@
 //! Standings, events, reminders and silences, over restarts too.
 
 use super::*;
-use crate::domain::{EventKind, Muted, SweepEvent};
+use crate::domain::{EventKind, Muted, Silence, SweepEvent};
 
 fn steady() -> Rules {
     Rules { high_flap_threshold: 101.0, ..Rules::default() }
@@ -66,11 +66,17 @@ fn silence(sweep: Option<&str>, time: Duration, expire_on_resolve: bool) -> NewS
     }
 }
 
+async fn silenced(agent: &Agent, wanted: NewSilence) -> Silence {
+    let silence = agent.scheduler.begin_silence(wanted);
+    agent.scheduler.add_silence(silence.clone(), None).await.unwrap();
+    silence
+}
+
 #[tokio::test]
 async fn a_silence_mutes_what_happens_until_it_expires_and_survives_a_restart() {
     let place = Place::new(vec![Sweep { rules: Rules { failure_threshold: 1, ..steady() }, ..sweep("health") }]);
     let agent = place.open().await;
-    let kept = agent.scheduler.add_silence(silence(Some("health"), 3 * MINUTE, false)).await.unwrap();
+    let kept = silenced(&agent, silence(Some("health"), 3 * MINUTE, false)).await;
     agent.end().await;
     let agent = place.open().await;
     agent.turn().await;
@@ -92,9 +98,9 @@ async fn a_silence_mutes_what_happens_until_it_expires_and_survives_a_restart() 
 async fn a_silence_may_end_when_the_sweep_recovers_and_when_somebody_ends_it() {
     let place = Place::new(vec![Sweep { rules: Rules { failure_threshold: 1, ..steady() }, ..sweep("health") }]);
     let agent = place.open().await;
-    agent.scheduler.add_silence(silence(Some("health"), 100 * MINUTE, true)).await.unwrap();
-    agent.scheduler.add_silence(silence(Some("other"), 100 * MINUTE, true)).await.unwrap();
-    let all = agent.scheduler.add_silence(silence(None, 100 * MINUTE, true)).await.unwrap();
+    silenced(&agent, silence(Some("health"), 100 * MINUTE, true)).await;
+    silenced(&agent, silence(Some("other"), 100 * MINUTE, true)).await;
+    let all = silenced(&agent, silence(None, 100 * MINUTE, true)).await;
     place.script.says("pg-ready", Status::Critical);
     agent.after(MINUTE).await;
     place.script.says("pg-ready", Status::Ok);

@@ -232,6 +232,38 @@ async fn silences_are_kept_until_they_expire_or_end() {
 }
 
 #[tokio::test]
+async fn of_a_silence_and_its_key_there_is_both_or_neither() {
+    let place = Place::new();
+    let store = place.open();
+    let silence = || Silence {
+        id: SilenceId::new(MARCH),
+        sweep: None,
+        reason: "failover".to_owned(),
+        creator: Actor("alice".to_owned()),
+        created: MARCH,
+        expires: at(9),
+        expire_on_resolve: false,
+    };
+    let key = |key: &str| OnceKey {
+        actor: Actor("alice".to_owned()),
+        key: key.to_owned(),
+        fingerprint: Digest::of(b"silence it"),
+    };
+    let answer = || KeptAnswer { status: 200, headers: vec![], body: b"silenced".to_vec() };
+    let first = silence();
+    store.add_silence_once(first.clone(), key("1"), answer()).await.unwrap();
+    let kept = store.kept(&key("1").actor, "1").await.unwrap().unwrap();
+    assert_eq!(kept.result, KeptResult::Answer(answer()));
+    // The key is taken, so there is no second silence.
+    let error = store.add_silence_once(silence(), key("1"), answer()).await.unwrap_err();
+    assert!(matches!(error, StoreError::KeyTaken), "{error}");
+    // The id of the silence is taken, so there is no second key.
+    store.add_silence_once(first.clone(), key("2"), answer()).await.unwrap_err();
+    assert_eq!(store.kept(&key("2").actor, "2").await.unwrap(), None);
+    assert_eq!(store.silences(at(0)).await.unwrap(), [first]);
+}
+
+#[tokio::test]
 async fn what_somebody_wrote_by_hand_is_reported_by_its_place() {
     for (sql, place_of) in [
         ("UPDATE sweep_runs SET checks = '[{}]'", "sweep_runs.checks"),
