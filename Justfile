@@ -32,9 +32,32 @@ plugins: (_components "plugins" "plugins")
 doc *args:
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked {{ native }} --no-deps {{ args }}
 
-# Feeds damaged input to every parser of what outsiders send, so many cases for each; a finding is kept beside its test.
-fuzz cases="100000": plugins guests
-    PROPTEST_CASES={{ cases }} cargo test --locked {{ native }} --no-fail-fast -- damaged any_ bytes
+# Feeds damaged input to every parser of what outsiders send, for so many minutes of processor time; a finding is kept beside its test.
+fuzz minutes="60": plugins guests
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo test --locked {{ native }} --no-run
+    ticks=$(getconf CLK_TCK)
+    # What ended children used, theirs included.
+    used() { awk -v ticks="$ticks" '{ print int(($16 + $17) / ticks) }' "/proc/$$/stat"; }
+    share=$(({{ minutes }} * 60 / 5))
+    # Gives new cases to the tests with these names until a fifth of the time is used.
+    fuzz() {
+        local area=$1 cases=$2 binary=$3 begin rounds=0
+        shift 3
+        begin=$(used)
+        while (($(used) - begin < share)); do
+            PROPTEST_CASES=$cases cargo test --locked {{ native }} --quiet $binary -- "$@" >"{{ target }}/fuzz.log" 2>&1 \
+                || { cat "{{ target }}/fuzz.log"; exit 1; }
+            rounds=$((rounds + 1))
+        done
+        echo "$area: $rounds times $cases cases for each harness in $(($(used) - begin)) s of processor time, no finding"
+    }
+    fuzz configuration 5000 --lib config::tests::damaged:: units::tests::any_
+    fuzz "component loader" 300 "--test hostile" damaged::
+    fuzz "API bodies" 500 "--test api" damaged::
+    fuzz thresholds 100000 --lib threshold::tests::any_
+    fuzz schedules 10000 --lib cron::damaged:: schedule::tests::any_ query::tests::any_
 
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq

@@ -7,6 +7,8 @@ use std::time::Duration;
 use paramedic::engine::{LoadError, Settings};
 use paramedic_tests::components;
 use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -50,10 +52,40 @@ fn is_in_words(error: &LoadError) -> bool {
     !text.is_empty() && text.len() < 4_000
 }
 
+/// Any byte, or one that means something in many places: numbers at the edge, `loop`, `br`, `call`, `memory.grow`.
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![any::<u8>(), select(&[0x00, 0x01, 0x7f, 0x80, 0xff, 0x03, 0x0c, 0x10, 0x11, 0x40][..])]
+}
+
+/// Seeds of findings are kept beside this file, which belongs to no crate of its own.
+fn kept() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
+    #![proptest_config(kept())]
+
     #[test]
     fn a_damaged_component_is_refused_in_words_or_runs_like_any_other(harm in damages(WORDS)) {
         let component = damaged(sample(), &harm);
+        if let Err(error) = try_out(&component) {
+            prop_assert!(is_in_words(&error), "{error}");
+        }
+        prop_assert_eq!(stage().1.running(), 0);
+    }
+
+    /// Where no length changes, more of the damage gets past the parsers, into the compiler and into what runs.
+    #[test]
+    fn a_component_with_other_bytes_is_refused_in_words_or_runs_like_any_other(
+        changes in proptest::collection::vec((any::<Index>(), byte()), 1..6)
+    ) {
+        let mut component = sample().to_vec();
+        for (at, byte) in changes {
+            component[at.index(sample().len())] = byte;
+        }
         if let Err(error) = try_out(&component) {
             prop_assert!(is_in_words(&error), "{error}");
         }
