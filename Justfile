@@ -36,28 +36,43 @@ doc *args:
 fuzz minutes="60": plugins guests
     #!/usr/bin/env bash
     set -euo pipefail
-    cargo test --locked {{ native }} --no-run
+    folder="{{ target }}/fuzz"
+    mkdir -p "$folder"
+    built=$(cargo test --locked {{ native }} --no-run --message-format json)
+    # Copies, so that what is built meanwhile changes nothing.
+    take() {
+        local program='select(.target.kind == [$kind] and .target.name == $name and .profile.test == $test) | .executable'
+        cp "$(jq --raw-output --arg kind "$1" --arg name "$2" --argjson test "$3" "$program" <<<"$built")" "$folder/$2$4"
+    }
+    take bin paramedic false ""
+    take lib paramedic true .lib
+    take lib paramedic_sdk true .lib
+    take test api true ""
+    take test hostile true ""
     ticks=$(getconf CLK_TCK)
     # What ended children used, theirs included.
     used() { awk -v ticks="$ticks" '{ print int(($16 + $17) / ticks) }' "/proc/$$/stat"; }
-    share=$(({{ minutes }} * 60 / 5))
-    # Gives new cases to the tests with these names until a fifth of the time is used.
+    declare -A seconds=()
+    # Gives so many new cases to each test with these names.
     fuzz() {
-        local area=$1 cases=$2 binary=$3 begin rounds=0
+        local area=$1 cases=$2 program=$3 since
         shift 3
-        begin=$(used)
-        while (($(used) - begin < share)); do
-            PROPTEST_CASES=$cases cargo test --locked {{ native }} --quiet $binary -- "$@" >"{{ target }}/fuzz.log" 2>&1 \
-                || { cat "{{ target }}/fuzz.log"; exit 1; }
-            rounds=$((rounds + 1))
-        done
-        echo "$area: $rounds times $cases cases for each harness in $(($(used) - begin)) s of processor time, no finding"
+        since=$(used)
+        PROPTEST_CASES=$cases "$folder/$program" --quiet "$@" >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+        seconds[$area]=$((${seconds[$area]:-0} + $(used) - since))
     }
-    fuzz configuration 5000 --lib config::tests::damaged:: units::tests::any_
-    fuzz "component loader" 300 "--test hostile" damaged::
-    fuzz "API bodies" 500 "--test api" damaged::
-    fuzz thresholds 100000 --lib threshold::tests::any_
-    fuzz schedules 10000 --lib cron::damaged:: schedule::tests::any_ query::tests::any_
+    rounds=0 begin=$(used)
+    # The counts are such that each area gets about the same time.
+    until (($(used) - begin >= {{ minutes }} * 60)); do
+        fuzz configuration 5000 paramedic.lib config::tests::damaged:: units::tests::any_
+        fuzz "component loader" 300 hostile damaged::
+        fuzz "API bodies" 1000 api damaged::
+        fuzz thresholds 200000 paramedic_sdk.lib threshold::tests::any_
+        fuzz schedules 10000 paramedic.lib cron::damaged:: schedule::tests::any_ query::tests::any_
+        rounds=$((rounds + 1))
+        echo "round $rounds: no finding in $(($(used) - begin)) s of processor time"
+    done
+    for area in "${!seconds[@]}"; do echo "$area: ${seconds[$area]} s"; done
 
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
