@@ -79,8 +79,8 @@ demo *args: plugins _bullmq
     cargo build --locked {{ native }}
     "{{ target }}/debug/demo" {{ args }}
 
-# Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`.
-bench *groups: guests
+# Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`, or `sweeps` and minutes.
+bench *groups: guests plugins
     cargo build --locked --release --package paramedic --package paramedic-bench
     "{{ target }}/release/bench" {{ groups }}
 
