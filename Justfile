@@ -32,9 +32,47 @@ plugins: (_components "plugins" "plugins")
 doc *args:
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked {{ native }} --no-deps {{ args }}
 
-# Feeds damaged input to every parser of what outsiders send, so many cases for each; a finding is kept beside its test.
-fuzz cases="100000": plugins guests
-    PROPTEST_CASES={{ cases }} cargo test --locked {{ native }} --no-fail-fast -- damaged any_ bytes
+# Feeds damaged input to every parser of what outsiders send, for so many minutes of processor time; a finding is kept beside its test.
+fuzz minutes="60": plugins guests
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="{{ target }}/fuzz"
+    mkdir -p "$folder"
+    built=$(cargo test --locked {{ native }} --no-run --message-format json)
+    # Copies, so that what is built meanwhile changes nothing.
+    take() {
+        local program='select(.target.kind == [$kind] and .target.name == $name and .profile.test == $test) | .executable'
+        cp "$(jq --raw-output --arg kind "$1" --arg name "$2" --argjson test "$3" "$program" <<<"$built")" "$folder/$2$4"
+    }
+    take bin paramedic false ""
+    take lib paramedic true .lib
+    take lib paramedic_sdk true .lib
+    take test api true ""
+    take test hostile true ""
+    ticks=$(getconf CLK_TCK)
+    # What ended children used, theirs included.
+    used() { awk -v ticks="$ticks" '{ print int(($16 + $17) / ticks) }' "/proc/$$/stat"; }
+    declare -A seconds=()
+    # Gives so many new cases to each test with these names.
+    fuzz() {
+        local area=$1 cases=$2 program=$3 since
+        shift 3
+        since=$(used)
+        PROPTEST_CASES=$cases "$folder/$program" --quiet "$@" >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+        seconds[$area]=$((${seconds[$area]:-0} + $(used) - since))
+    }
+    rounds=0 begin=$(used)
+    # The counts are such that each area gets about the same time.
+    until (($(used) - begin >= {{ minutes }} * 60)); do
+        fuzz configuration 5000 paramedic.lib config::tests::damaged:: units::tests::any_
+        fuzz "component loader" 300 hostile damaged::
+        fuzz "API bodies" 1000 api damaged::
+        fuzz thresholds 200000 paramedic_sdk.lib threshold::tests::any_
+        fuzz schedules 10000 paramedic.lib cron::damaged:: schedule::tests::any_ query::tests::any_
+        rounds=$((rounds + 1))
+        echo "round $rounds: no finding in $(($(used) - begin)) s of processor time"
+    done
+    for area in "${!seconds[@]}"; do echo "$area: ${seconds[$area]} s"; done
 
 # Kills the agent under load so many times, and holds each one to what those before it told; the seed is printed first.
 crash rounds="1000": guests
@@ -46,8 +84,8 @@ demo *args: plugins _bullmq
     cargo build --locked {{ native }}
     "{{ target }}/debug/demo" {{ args }}
 
-# Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`.
-bench *groups: guests
+# Measures the agent beside what it is built on; arguments are groups of measures, such as `runs api`, or `sweeps` and minutes.
+bench *groups: guests plugins
     cargo build --locked --release --package paramedic --package paramedic-bench
     "{{ target }}/release/bench" {{ groups }}
 

@@ -289,4 +289,31 @@ mod tests {
         let described: Vec<_> = RunQuery::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
         assert_eq!(described, RunQuery::NAMES);
     }
+
+    proptest::proptest! {
+        /// Nothing but digits and a unit is a length, and nothing but RFC 3339 a point.
+        #[test]
+        fn any_time_is_understood_or_refused(text in "[0-9]{0,22}[smhdw]?|-?[0-9]{4,6}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|z|[-+ ][0-9]{2}:[0-9]{2})?|.{0,40}") {
+            let read = time(&text, NOW);
+            proptest::prop_assert!(read.is_ok() == later(&text, NOW).is_ok(), "{}", text);
+            let Ok(read) = read else { return Ok(()) };
+            let is_length = text.ends_with(['s', 'm', 'h', 'd']);
+            proptest::prop_assert_eq!(is_length, later(&text, NOW) != Ok(read) || read == NOW);
+            let shown = read.to_string().parse::<Timestamp>().unwrap();
+            proptest::prop_assert_eq!(shown, read);
+        }
+
+        #[test]
+        fn any_query_is_read_and_written_again(text in "((plugin|state|actor|since|until|limit|cursor|[a-z]{1,6})=?([a-z0-9:.+-]{0,12}|%[0-9a-fA-F]{0,2})&?){0,6}", cursor in ".{0,30}") {
+            match RunQuery::read(&text) {
+                Ok(query) => {
+                    let next = RunQuery { cursor: Some(cursor.clone()), ..query.clone() };
+                    proptest::prop_assert_eq!(RunQuery::read(&query.following(&cursor)).unwrap(), next);
+                    let _ = query.filter(NOW);
+                }
+                Err(ApiError::InvalidQuery(faults)) => proptest::prop_assert!(!faults.is_empty()),
+                Err(other) => proptest::prop_assert!(false, "{}", other),
+            }
+        }
+    }
 }

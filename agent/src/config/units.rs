@@ -77,5 +77,20 @@ mod tests {
             proptest::prop_assert_eq!(size(&show_size(value)), Some(value));
             proptest::prop_assert_eq!(duration(&show_duration(Duration::from_millis(value))), Some(Duration::from_millis(value)));
         }
+
+        /// Nothing but digits and a unit is taken, and it stands for their product.
+        #[test]
+        fn any_text_is_one_number_with_a_unit_or_none(
+            number in "[0-9]{0,24}|[-+]?[0-9]{1,3}([.,_e][0-9]{1,2})?| 1|1 |\u{663}", unit in "(ms|s|m|h|d|B|KiB|MiB|GiB| s|S|kB|[a-zA-Z]{0,3})"
+        ) {
+            let text = format!("{number}{unit}");
+            let meant = |units: &[(&str, u64)]| {
+                let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+                let digits = number.bytes().all(|b| b.is_ascii_digit());
+                number.parse::<u128>().ok().filter(|_| digits)?.checked_mul(u128::from(*factor))?.try_into().ok()
+            };
+            proptest::prop_assert_eq!(duration(&text), meant(&MILLISECONDS).map(Duration::from_millis));
+            proptest::prop_assert_eq!(size(&text), meant(&BYTES));
+        }
     }
 }

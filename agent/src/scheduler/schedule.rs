@@ -282,21 +282,80 @@ mod tests {
         assert_eq!(schedule.last_due(schedule.due(slot).before(Duration::from_millis(1))), Some(slot.before(minute)));
     }
 
+    /// Any zone that the database knows.
+    fn any_zone() -> impl Strategy<Value = String> {
+        let names: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+        prop::sample::select(names)
+    }
+
+    /// A pattern of numbers, stars and steps. Days beyond the 28th are in it; those that never come are not slots.
+    fn any_pattern() -> impl Strategy<Value = String> {
+        let field = |most: u32, least: u32| {
+            let number = (least..=most).prop_map(|number| number.to_string());
+            let step = (1..=most).prop_map(|step| format!("*/{step}"));
+            prop_oneof![3 => Just("*".to_owned()), 2 => number, 1 => step]
+        };
+        (field(59, 0), field(23, 0), field(31, 1), field(12, 1), field(6, 0))
+            .prop_map(|(minute, hour, day, month, weekday)| format!("{minute} {hour} {day} {month} {weekday}"))
+            .prop_filter("never comes", |text| text.parse::<CronPattern>().is_ok())
+    }
+
+    /// Any time until the year 9000, most of them in ours.
+    fn any_moment() -> impl Strategy<Value = Timestamp> {
+        let near = 1_700_000_000_000_u64..1_900_000_000_000;
+        prop_oneof![3 => near, 1 => 0_u64..220_000_000_000_000].prop_map(Timestamp::from_millis)
+    }
+
     proptest! {
         /// In every zone: the next slot of the last one is the first beyond, and nothing lies between them.
         #[test]
-        fn next_and_last_agree(
-            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/Santiago"]),
-            pattern in prop::sample::select(vec!["* * * * *", "*/7 * * * *", "30 2 * * *", "0 0 * * *", "15 1-3 * * SUN", "0 0 1 * *"]),
-            seconds in 1_700_000_000_u64..1_900_000_000,
+        fn any_pattern_has_a_next_and_a_last_slot_that_agree(
+            zone in any_zone(), pattern in any_pattern(), now in any_moment(),
         ) {
-            let schedule = cron(pattern, zone);
-            let now = Timestamp::from_millis(seconds * 1000 + 17);
-            let (last, next) = (schedule.last(now).unwrap(), schedule.next(now).unwrap());
-            prop_assert!(last <= now && now < next);
-            prop_assert_eq!(schedule.next(last), Some(next));
+            let schedule = cron(&pattern, &zone);
+            let next = schedule.next(now);
+            prop_assert!(next.is_some_and(|next| next > now), "next: {:?}", next);
+            let next = next.unwrap();
             prop_assert_eq!(schedule.last(next), Some(next));
-            prop_assert_eq!(schedule.last(next.before(Duration::from_millis(1))), Some(last));
+            let last = schedule.last(now);
+            prop_assert_eq!(schedule.last(next.before(Duration::from_millis(1))), last);
+            match last {
+                Some(last) => {
+                    prop_assert!(last <= now);
+                    prop_assert_eq!(schedule.next(last), Some(next));
+                }
+                // Nothing is recorded before 1970, so there is no slot either.
+                None => prop_assert_eq!(schedule.next(Timestamp::from_millis(0)), Some(next)),
+            }
+        }
+
+        #[test]
+        fn any_interval_has_slots_that_are_its_multiples(period in 1_u64..=30 * 86_400_000, now in any::<u64>()) {
+            let schedule =
+                Schedule::new(Cadence::Every(Duration::from_millis(period)), Duration::ZERO, &name("health"));
+            let last = schedule.last(Timestamp::from_millis(now)).unwrap().as_millis();
+            prop_assert!(last.is_multiple_of(period) && last <= now && now - last < period);
+            let next = schedule.next(Timestamp::from_millis(now)).map(Timestamp::as_millis);
+            prop_assert_eq!(next, last.checked_add(period));
+        }
+
+        /// Slots are counted as they come, and a start that is due belongs to the slot that it is taken for.
+        #[test]
+        fn any_schedule_counts_and_starts_its_slots(
+            zone in any_zone(), pattern in any_pattern(), now in any_moment(), steps in 0_u64..20, splay in 0_u64..86_400_000,
+        ) {
+            let cadence = cron(&pattern, &zone).cadence().clone();
+            let schedule = Schedule::new(cadence, Duration::from_millis(splay), &name("health"));
+            prop_assert!(schedule.offset() < Duration::from_millis(splay.max(1)));
+            let mut slot = now;
+            for count in 1..=steps {
+                slot = schedule.next(slot).unwrap();
+                prop_assert_eq!(schedule.count(now, slot), count);
+            }
+            if steps > 0 {
+                prop_assert_eq!(schedule.last_due(schedule.due(slot)), Some(slot));
+                prop_assert!(schedule.last_due(schedule.due(slot).before(Duration::from_millis(1))) < Some(slot));
+            }
         }
     }
 }

@@ -285,9 +285,95 @@ mod tests {
             .prop_map(|(start, end, alert)| Threshold { start, end, alert })
     }
 
+    /// A bound as it may be written, and its value.
+    fn bound() -> impl Strategy<Value = (String, f64)> {
+        let whole = (-1_000_000..1_000_000_i64).prop_map(|number| number.to_string());
+        let text = prop_oneof![whole, "-?[0-9]{1,20}\\.[0-9]{0,20}", "-?\\.[0-9]{1,20}", "-?0{1,3}[0-9]{1,300}"];
+        text.prop_map(|text| {
+            let value = text.parse().unwrap();
+            (text, value)
+        })
+    }
+
+    /// A range with what it means: its text, its bounds and whether it alerts inside of them.
+    fn meant() -> impl Strategy<Value = (String, f64, f64, bool)> {
+        let start = prop_oneof![
+            1 => Just(("~:".to_owned(), f64::NEG_INFINITY)),
+            1 => Just((String::new(), 0.0)),
+            1 => Just((":".to_owned(), 0.0)),
+            3 => bound().prop_map(|(text, value)| (format!("{text}:"), value)),
+        ];
+        let end = prop_oneof![1 => Just((String::new(), f64::INFINITY)), 3 => bound()];
+        (any::<bool>(), start, end)
+            .prop_filter("an end alone is a number", |(_, (start, _), (end, _))| !(start.is_empty() && end.is_empty()))
+            .prop_map(|(inside, (start, from), (end, to))| {
+                (format!("{}{start}{end}", if inside { "@" } else { "" }), from, to, inside)
+            })
+    }
+
+    /// Its characters, and what others take for numbers.
+    fn odd() -> impl Strategy<Value = String> {
+        let words = ["@", "~", ":", "-", "+", ".", "0", "10", "1e3", "inf", "NaN", "_", "0x1", " ", "\u{663}", "\0"];
+        prop_oneof![
+            prop::collection::vec(prop::sample::select(words.to_vec()), 0..12).prop_map(|words| words.concat()),
+            ".{0,80}"
+        ]
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        prop_oneof![
+            any::<f64>().prop_map(|number| json!(number)),
+            any::<i64>().prop_map(|number| json!(number)),
+            any::<u64>().prop_map(|number| json!(number)),
+            any::<bool>().prop_map(|word| json!(word)),
+            odd().prop_map(|text| json!(text)),
+            odd().prop_map(|text| json!([text])),
+            odd().prop_map(|text| json!({ "start": text })),
+            Just(json!(null)),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn printing_and_parsing_gives_the_same_range(threshold in any_threshold()) {
+        fn any_range_alerts_as_its_bounds_say((text, start, end, inside) in meant(), value in -2e6..2e6) {
+            match text.parse::<Threshold>() {
+                Ok(threshold) => {
+                    prop_assert!(start <= end);
+                    for value in [value, start, end, start.next_down(), end.next_up()] {
+                        prop_assert_eq!(threshold.alerts(value), (start <= value && value <= end) == inside, "{} at {}", text, value);
+                    }
+                    prop_assert_eq!(parse(&threshold.to_string()), threshold);
+                }
+                Err(error) => {
+                    prop_assert!(start > end, "{}", error);
+                    prop_assert_eq!(error, InvalidThreshold::Order(text));
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_range_or_refused_with_what_is_no_number(text in odd()) {
+            match text.parse::<Threshold>() {
+                Ok(threshold) => prop_assert_eq!(parse(&threshold.to_string()), threshold),
+                Err(InvalidThreshold::Number(part)) => prop_assert!(text.contains(&part)),
+                Err(InvalidThreshold::Order(whole)) => prop_assert_eq!(whole, text),
+            }
+        }
+
+        #[test]
+        fn any_json_is_a_range_or_refused(value in any_json()) {
+            match serde_json::from_value::<Threshold>(value.clone()) {
+                Ok(threshold) => {
+                    prop_assert!(value.is_number() || value.is_string());
+                    prop_assert!(value.as_f64().is_none_or(|end| threshold == Threshold::above(end)));
+                    prop_assert_eq!(serde_json::from_value::<Threshold>(json!(threshold)).unwrap(), threshold);
+                }
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+
+        #[test]
+        fn any_range_is_printed_and_parsed_again(threshold in any_threshold()) {
             prop_assert_eq!(parse(&threshold.to_string()), threshold);
         }
 

@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::time::MissedTickBehavior;
 
 use crate::samples::micros;
 
@@ -74,6 +75,24 @@ impl Question {
         let began = Instant::now();
         let latencies = self.ask(generator, 1, Enough::After(count))?;
         Ok(Load { rate: f64::from(count) / began.elapsed().as_secs_f64(), latencies })
+    }
+
+    /// Ask on one connection, once in each `period` until `end`, and tell the time of each answer in microseconds. What takes
+    /// longer than the period is not followed by what was left out meanwhile.
+    pub async fn at_a_pace(self, period: Duration, end: Instant) -> anyhow::Result<Vec<f64>> {
+        let mut connection = Connection::open(self.address).await?;
+        let mut latencies = Vec::new();
+        let mut pace = tokio::time::interval(period);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while Instant::now() < end {
+            pace.tick().await;
+            let began = Instant::now();
+            let body = connection.ask(&self.request).await?;
+            latencies.push(micros(began.elapsed()));
+            let body = String::from_utf8_lossy(connection.bytes(body)?);
+            ensure!(body.contains(self.expected), "the answer lacks {:?}: {body}", self.expected);
+        }
+        Ok(latencies)
     }
 
     fn ask(&self, generator: &Runtime, connections: usize, enough: Enough) -> anyhow::Result<Vec<f64>> {

@@ -11,6 +11,7 @@
 //! database   14-16  a guest's query, and many that wait
 //! schedule   17-19  checks by schedule: how many, how late, and after a restart
 //! ship       20     a new version of a plugin, from its push to its first result
+//! sweeps     21-25  a hundred sweeps beside a person while a target hangs; minutes long, so only when asked for
 //! ```
 
 mod api;
@@ -18,6 +19,7 @@ mod cores;
 mod database;
 mod load;
 mod plugins;
+mod program;
 mod report;
 mod runs;
 mod samples;
@@ -26,6 +28,7 @@ mod server;
 mod ship;
 mod spinners;
 mod start;
+mod sweeps;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -51,12 +54,14 @@ pub struct Bench {
     generator: Runtime,
     /// A directory on a real disk, which goes with this.
     scratch: TempDir,
+    /// How long `sweeps` watches.
+    minutes: u32,
 }
 
 /// A group of measures: its name, and what takes them.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("runs", runs::measure),
     ("api", api::measure),
     ("start", start::measure),
@@ -64,16 +69,26 @@ const GROUPS: [Group; 7] = [
     ("database", database::measure),
     ("schedule", schedule::measure),
     ("ship", ship::measure),
+    LONG,
 ];
 
+/// Longer than all others together, so nobody gets it unasked.
+const LONG: Group = ("sweeps", sweeps::measure);
+
+/// How long it watches unless told.
+const MINUTES: u32 = 10;
+
 fn main() -> anyhow::Result<()> {
-    let groups = chosen(std::env::args().skip(1).collect())?;
+    let (minutes, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.parse::<u32>().is_ok());
+    let minutes = minutes.first().and_then(|minutes| minutes.parse().ok()).unwrap_or(MINUTES);
+    let groups = chosen(names)?;
     let cores = Cores::take()?;
     let folder = components::target_directory()?.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     log_to(&folder.join("agent.log"))?;
     let scratch = TempDir::new_in(&folder).context("cannot make a directory for the measures")?;
-    let bench = Bench { cores, agent: runtime("agent")?, generator: runtime("generator")?, scratch };
+    let bench = Bench { cores, agent: runtime("agent")?, generator: runtime("generator")?, scratch, minutes };
 
     let mut report = Report::default();
     for (name, measure) in groups {
@@ -84,10 +99,10 @@ fn main() -> anyhow::Result<()> {
     tell(&bench, &report, &folder)
 }
 
-/// Groups by name; all of them unless told.
+/// Groups by name; all of them but the long one unless told.
 fn chosen(names: Vec<String>) -> anyhow::Result<Vec<Group>> {
     if names.is_empty() {
-        return Ok(GROUPS.to_vec());
+        return Ok(GROUPS.into_iter().filter(|(name, _)| *name != LONG.0).collect());
     }
     let find = |name: String| {
         let known =

@@ -20,6 +20,8 @@ pub enum Unit {
     Mebibytes,
     /// Records in one transaction.
     Records,
+    /// Things that are counted one by one.
+    Count,
     /// One number over another.
     Times,
     /// The same, shown in hundredths.
@@ -34,7 +36,7 @@ impl Unit {
             Self::PerSecond => "1/s",
             Self::Mebibytes => "MiB",
             Self::Records => "records",
-            Self::Times | Self::Share => "1",
+            Self::Count | Self::Times | Self::Share => "1",
         }
     }
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Figure {
             Unit::Share if value < 0.02 => write!(f, "1/{:.0}", 1.0 / value),
             Unit::Share => write!(f, "{:.0} %", value * 100.0),
             Unit::Times => write!(f, "{value:.2}"),
+            Unit::Count => write!(f, "{value:.0}"),
             Unit::Records => write!(f, "{value:.1}"),
             Unit::Micros | Unit::Millis | Unit::Mebibytes if value.abs() >= 100.0 => {
                 write!(f, "{value:.0} {}", unit.as_str())

@@ -3,21 +3,20 @@
 //! How much compiled components on disk save is measured in this process; how long the agent takes until it is ready, and what
 //! memory it holds, on the real program.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use paramedic::catalog::Entry;
 use paramedic::engine::{Allocation, Settings};
 use paramedic::host::Targets;
-use paramedic_tests::{access, agent, http, ports, wait};
-use rustix::process::{Pid, Signal, kill_process};
+use paramedic_tests::{access, ports};
 use serde_json::json;
 
 use crate::load::Question;
+use crate::program::Program;
 use crate::report::{Report, Row, Unit};
 use crate::runs::NOTHING;
 use crate::samples::{Samples, millis};
@@ -129,52 +128,4 @@ fn memory(bench: &Bench, home: &Path, address: SocketAddr, report: &mut Report) 
     let row = Row::absolute(11, "memory gained from run 1,000 to 10,000, c=1", Unit::Mebibytes, late - early);
     report.add(row.at_most(1.0).raw(json!({ "idle": idle, "after 1,000": early, "after 10,000": late })));
     Ok(())
-}
-
-/// The agent as a process of its own, which ends when this is dropped.
-struct Program(Child);
-
-impl Program {
-    /// Start it and wait until it is ready.
-    fn start(home: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        let log = File::create(home.join("log"))?;
-        let mut command = Command::new(agent::program()?);
-        command.args(["serve", "--config"]).arg(home.join("paramedic.yaml")).current_dir(home);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut program = Self(command.spawn().context("cannot start the agent")?);
-        let patience = Instant::now() + wait::PATIENCE;
-        while !http::status(&address.to_string(), "/readyz").is_ok_and(|status| status == 200) {
-            if let Some(status) = program.0.try_wait()? {
-                bail!("the agent ended with {status}:\n{}", fs::read_to_string(home.join("log"))?);
-            }
-            ensure!(Instant::now() < patience, "the agent is not ready:\n{}", fs::read_to_string(home.join("log"))?);
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        Ok(program)
-    }
-
-    /// Physical memory that it holds.
-    fn resident_mebibytes(&self) -> anyhow::Result<f64> {
-        let path = format!("/proc/{}/status", self.0.id());
-        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process without memory")?;
-        let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().context("a strange VmRSS")?;
-        Ok(kibibytes / 1024.0)
-    }
-
-    fn end(&mut self) -> anyhow::Result<()> {
-        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("a process without a number")?;
-        kill_process(id, Signal::TERM)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "the agent ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            eprintln!("bench: {error:#}");
-        }
-    }
 }

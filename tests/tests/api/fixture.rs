@@ -1,5 +1,5 @@
 //! One agent for all these tests: three who may ask, a Redis, a web shop that is down, and plugins of which one lacks
-//! its grants.
+//! its grants and one was not delivered yet.
 
 use std::sync::OnceLock;
 
@@ -61,6 +61,9 @@ plugins:
     source: {{ file: "{pg_connections}" }}
   trouble:
     source: {{ file: "{trouble}" }}
+  noop: {{ source: upload }}
+sweeps:
+  on-demand: {{ checks: [ {{ plugin: trouble, params: {{ do: fail, message: no idea }} }} ] }}
 "#,
         auth = access::auth(
             &home,

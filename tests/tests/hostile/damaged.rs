@@ -1,12 +1,14 @@
 //! Components that are damaged at random: each is refused in words, or it is a plugin like any other and ends within its
 //! limits. `just fuzz` does this for longer.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use paramedic::engine::{LoadError, Settings};
 use paramedic_tests::components;
 use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -35,12 +37,16 @@ fn sample() -> &'static [u8] {
     NOOP.get_or_init(|| std::fs::read(components::guest("noop").unwrap()).unwrap())
 }
 
-/// Load it and, if that works, run it. Nothing is asked of the result but that there is one.
+/// Load it and, if that works, run it. Nothing is asked of the result but that there is one, and that nothing is left: so one at
+/// a time, on the engine that all cases share.
 fn try_out(component: &[u8]) -> Result<(), LoadError> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (runtime, stage) = stage();
     runtime.block_on(async {
         let loaded = stage.load("noop", component, Vec::new()).await?;
         stage.run(&loaded, &json!({}), limits(SHORT)).await;
+        assert_eq!(stage.running(), 0, "something is left");
         Ok(())
     })
 }
@@ -50,14 +56,44 @@ fn is_in_words(error: &LoadError) -> bool {
     !text.is_empty() && text.len() < 4_000
 }
 
+fn refused_in_words_or_run(component: &[u8]) -> Result<(), TestCaseError> {
+    if let Err(error) = try_out(component) {
+        prop_assert!(is_in_words(&error), "{}", error);
+    }
+    Ok(())
+}
+
+/// Any byte, or one that means something in many places: numbers at the edge, `loop`, `br`, `call`, `memory.grow`.
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![any::<u8>(), select(&[0x00, 0x01, 0x7f, 0x80, 0xff, 0x03, 0x0c, 0x10, 0x11, 0x40][..])]
+}
+
+/// Seeds of findings are kept beside this file, which belongs to no crate of its own.
+fn kept() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
+    #![proptest_config(kept())]
+
     #[test]
     fn a_damaged_component_is_refused_in_words_or_runs_like_any_other(harm in damages(WORDS)) {
-        let component = damaged(sample(), &harm);
-        if let Err(error) = try_out(&component) {
-            prop_assert!(is_in_words(&error), "{error}");
+        refused_in_words_or_run(&damaged(sample(), &harm))?;
+    }
+
+    /// Where no length changes, more of the damage gets past the parsers, into the compiler and into what runs.
+    #[test]
+    fn a_component_with_other_bytes_is_refused_in_words_or_runs_like_any_other(
+        changes in proptest::collection::vec((any::<Index>(), byte()), 1..6)
+    ) {
+        let mut component = sample().to_vec();
+        for (at, byte) in changes {
+            component[at.index(sample().len())] = byte;
         }
-        prop_assert_eq!(stage().1.running(), 0);
+        refused_in_words_or_run(&component)?;
     }
 
     #[test]

@@ -82,6 +82,6 @@ async fn hold(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, events: &Events) 
     let read = from.read(&mut first).await.unwrap();
     events.answered.add_permits(1);
     events.released.acquire().await.unwrap().forget();
-    to.write_all(&first[..read]).await.unwrap();
+    to.write_all(first.get(..read).unwrap()).await.unwrap();
     pass(from, to).await;
 }
