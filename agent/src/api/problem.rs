@@ -17,7 +17,7 @@ pub(super) use document::Problems;
 pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp};
+use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
 use crate::runner::Refusal;
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
@@ -25,6 +25,9 @@ use kind::{Answer, Kind, Secrecy, kept, later, told};
 
 /// Begins every `type`.
 const URN: &str = "urn:paramedic:problem:";
+
+/// Longest text about a body of the wrong shape, in bytes.
+const MAX_SHAPE: usize = 300;
 
 /// Why a request has no other answer. The text is the `detail` of the problem, unless the failure is ours.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +61,7 @@ pub(super) enum ApiError {
     BodyBroken(#[source] axum::Error),
     #[error("the body is not JSON: {0}")]
     MalformedJson(serde_json::Error),
-    #[error("the body does not have the shape that it should: {0}")]
+    #[error("the body does not have the shape that it should: {}", brief(.0))]
     InvalidBody(serde_json::Error),
     #[error("the query is not understood")]
     InvalidQuery(Vec<BadParameter>),
@@ -375,6 +378,15 @@ impl Failed {
         headers.extend(challenge(error));
         (kind.status(), headers, problem.to_text()).into_response()
     }
+}
+
+/// What is wrong with JSON quotes what stands in the wrong place, whatever its length; where it stands tells enough of it.
+fn brief(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.len() <= MAX_SHAPE {
+        return text;
+    }
+    format!("{}… at line {} column {}", cut_bytes(&text, MAX_SHAPE), error.line(), error.column())
 }
 
 /// RFC 6750: a wrong token is told apart from none.

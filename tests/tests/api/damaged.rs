@@ -144,7 +144,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(|number| json!(number)),
         ".{0,12}".prop_map(|text| json!(text)),
         select(WORDS).prop_map(|text| json!(text)),
-        (1_usize..3_000).prop_map(|length| json!("x".repeat(length))),
+        (1_usize..20_000).prop_map(|length| json!("x".repeat(length))),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         let name = prop_oneof![select(WORDS).prop_map(ToOwned::to_owned), ".{0,6}"];

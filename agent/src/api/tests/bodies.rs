@@ -35,6 +35,21 @@ async fn each_way_to_write_a_wrong_body_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_body_is_told_in_brief() {
+    let api = Api::start().await;
+    let long = "x".repeat(MAX_BODY - 100);
+    for body in [
+        format!(r#"{{"plugin": "pg-ready", "params": "{long}"}}"#),
+        format!(r#"{{"plugin": "pg-ready", "{long}": 1}}"#),
+        format!(r#"{{"plugin": {{"{long}": 1}}}}"#),
+    ] {
+        let problem = api.post(&body).await.problem(422, "invalid-body");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.len() < 500 && detail.contains("at line 1 column "), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn only_json_is_taken() {
     let api = Api::start().await;
     let send = async |kind: Option<&str>| {
