@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use super::intake::{Delivery, at_most, beside};
 use super::signing::MAX_SIGNATURE;
 use super::{Catalog, PluginError, SignatureError, Source, Undelivered};
-use crate::domain::{Origin, PluginName};
+use crate::domain::{FileMark, Origin, PluginName};
 
 /// How long nothing may happen before the folder is looked at: a swap is several events, and a copy many.
 const QUIET: Duration = Duration::from_millis(300);
@@ -57,28 +57,7 @@ pub struct Folder {
 }
 
 /// What tells whether files were changed, without reading them.
-type Marks = Vec<Option<Mark>>;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mark {
-    device: u64,
-    number: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Mark {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            number: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
+type Marks = Vec<Option<FileMark>>;
 
 /// The files of one plugin.
 #[derive(Debug, Default)]
@@ -271,7 +250,7 @@ fn signature(path: &Path) -> Result<Option<String>, PluginError> {
 }
 
 fn marks(paths: &[PathBuf]) -> Marks {
-    paths.iter().map(|path| fs::symlink_metadata(path).ok().map(|metadata| Mark::of(&metadata))).collect()
+    paths.iter().map(|path| fs::symlink_metadata(path).ok().as_ref().map(FileMark::from)).collect()
 }
 
 async fn deliver(catalog: &Catalog, plugin: &PluginName, delivery: Result<Delivery, PluginError>) {

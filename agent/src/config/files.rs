@@ -2,23 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Files as they were at one moment. What tells one from another is what the system keeps beside its bytes, so that none is
-/// read to find out.
+use crate::domain::FileMark;
+
+/// Files as they were at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files(BTreeMap<PathBuf, Option<Mark>>);
-
-/// What changes with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mark {
-    device: u64,
-    number: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+pub struct Files(BTreeMap<PathBuf, Option<FileMark>>);
 
 impl Files {
     /// Note a file as it is, before it is read: what becomes of it afterwards is a difference.
@@ -34,15 +24,8 @@ impl Files {
 }
 
 /// None for a file that is not there. Where a link leads is what counts: the kubelet swaps whole folders.
-fn mark(path: &PathBuf) -> Option<Mark> {
-    let file = fs::metadata(path).ok()?;
-    Some(Mark {
-        device: file.dev(),
-        number: file.ino(),
-        size: file.size(),
-        modified: (file.mtime(), file.mtime_nsec()),
-        changed: (file.ctime(), file.ctime_nsec()),
-    })
+fn mark(path: &Path) -> Option<FileMark> {
+    fs::metadata(path).ok().as_ref().map(FileMark::from)
 }
 
 #[cfg(test)]
