@@ -42,7 +42,7 @@ fuzz minutes="60": plugins guests
     # Copies, so that what is built meanwhile changes nothing.
     take() {
         local program='select(.target.kind == [$kind] and .target.name == $name and .profile.test == $test) | .executable'
-        cp "$(jq --raw-output --arg kind "$1" --arg name "$2" --argjson test "$3" "$program" <<<"$built")" "$folder/$2$4"
+        cp --force "$(jq --raw-output --arg kind "$1" --arg name "$2" --argjson test "$3" "$program" <<<"$built")" "$folder/$2$4"
     }
     take bin paramedic false ""
     take lib paramedic true .lib
