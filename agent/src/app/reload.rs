@@ -173,7 +173,7 @@ impl Reloader {
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = files;
         config.map_err(|error| match &error {
             ConfigError::Invalid { path, problems } => ReloadRefused {
-                reason: format!("{} has {} mistakes", path.display(), problems.len()),
+                reason: format!("{} has mistakes", path.display()),
                 problems: problems.iter().map(ToString::to_string).collect(),
             },
             ConfigError::Unreadable { .. } | ConfigError::TooLarge { .. } => {
