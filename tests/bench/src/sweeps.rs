@@ -19,7 +19,7 @@ use crate::Bench;
 use crate::load::Question;
 use crate::report::{Report, Row, Unit};
 use crate::runs::NOTHING;
-use crate::samples::Samples;
+use crate::samples::{Samples, millis};
 
 const SWEEPS: usize = 100;
 const TOKEN: &str = "what is measured has to know who asks";
@@ -37,29 +37,60 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let surroundings = Surroundings::start(bench)?;
     let idle = {
         let agent = surroundings.agent("idle", 0)?;
-        person(bench, &agent, IDLE)?.0
+        Watched::during(bench, &agent, IDLE)?
     };
     let agent = surroundings.agent("busy", SWEEPS)?;
-    let (busy, memory) = person(bench, &agent, Duration::from_secs(60) * bench.minutes)?;
+    let busy = Watched::during(bench, &agent, Duration::from_secs(60) * bench.minutes)?;
     let history = History::read(&agent.api(), SWEEPS)?;
     tell_of_sweeps(report, &history)?;
-    tell_of_memory(report, bench.minutes, &memory)?;
-    tell_of_person(report, &idle, &busy);
+    report.note(format!("a bare timer beside them late: {}", late(&busy.timer)), busy.timer.summary());
+    tell_of_memory(report, bench.minutes, &busy.memory)?;
+    tell_of_person(report, &idle.person, &busy.person);
     Ok(())
 }
 
-/// What a person waits for, in microseconds, for that long; and the agent's memory meanwhile.
-fn person(bench: &Bench, agent: &surroundings::Agent, time: Duration) -> anyhow::Result<(Samples, Vec<f64>)> {
-    let question = Question::run(agent.address(), "noop", TOKEN, NOTHING);
-    let end = Instant::now() + time;
-    let person = bench.generator.spawn(question.at_a_pace(PACE, end));
-    let mut memory = Vec::new();
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        std::thread::sleep(left.min(LOOK));
-        memory.push(agent.resident_mebibytes()?);
+/// What was seen of an agent while a person asked it.
+struct Watched {
+    /// What the person waited, in microseconds.
+    person: Samples,
+    /// How late a timer rang that had nothing to do with the agent, in milliseconds: what the machine itself makes late.
+    timer: Samples,
+    /// The agent's memory in MiB, every ten seconds.
+    memory: Vec<f64>,
+}
+
+impl Watched {
+    fn during(bench: &Bench, agent: &surroundings::Agent, time: Duration) -> anyhow::Result<Self> {
+        let question = Question::run(agent.address(), "noop", TOKEN, NOTHING);
+        let end = Instant::now() + time;
+        let person = bench.generator.spawn(question.at_a_pace(PACE, end));
+        let timer = bench.generator.spawn(ring(end));
+        let mut memory = Vec::new();
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            std::thread::sleep(left.min(LOOK));
+            memory.push(agent.resident_mebibytes()?);
+        }
+        let (person, timer) = bench.generator.block_on(async { (person.await, timer.await) });
+        let person = person.context("the person panicked")??;
+        Ok(Self { person: Samples::of(person)?, timer: Samples::of(timer.context("the timer panicked")?)?, memory })
     }
-    let waited = bench.generator.block_on(person).context("the person panicked")??;
-    Ok((Samples::of(waited)?, memory))
+}
+
+/// How late a timer rings, once in each pace until `end`, in milliseconds.
+async fn ring(end: Instant) -> Vec<f64> {
+    let mut late = Vec::new();
+    let mut due = Instant::now() + PACE;
+    while due < end {
+        tokio::time::sleep_until(due.into()).await;
+        late.push(millis(due.elapsed()));
+        due = Instant::now() + PACE;
+    }
+    late
+}
+
+fn late(late: &Samples) -> String {
+    let (p50, p99, max) = (late.median(), late.percentile(0.99), late.percentile(1.0));
+    format!("p50 {p50:.0} ms, p99 {p99:.0} ms, max {max:.0} ms")
 }
 
 fn tell_of_sweeps(report: &mut Report, history: &History) -> anyhow::Result<()> {
@@ -77,9 +108,6 @@ fn tell_of_sweeps(report: &mut Report, history: &History) -> anyhow::Result<()> 
     let left_out = history.left_out() as f64;
     let measure = "slots that were missed, skipped or overlapped";
     report.add(Row::absolute(23, measure, Unit::Count, left_out).at_most(0.0).raw(history.json()));
-    let late = |late: &Samples| {
-        format!("p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms", late.median(), late.percentile(0.99), late.percentile(1.0))
-    };
     report.note(format!("sweeps late: {}; {} starts", late(&sweeps), sweeps.values().len()), Value::Null);
     report.note(format!("checks late: {}; {} checks", late(&checks), checks.values().len()), Value::Null);
     let ended = format!("{} ended by their deadline", history.ended_by_deadline);
