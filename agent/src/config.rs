@@ -10,6 +10,7 @@
 
 mod agent;
 mod auth;
+mod budgets;
 mod choices;
 mod field;
 mod files;
@@ -41,10 +42,10 @@ pub use report::{ConfigError, Problem};
 pub use schema::schema;
 pub use sources::{Environment, environment, secret_file};
 pub use sweeps::{Cadence, Check, Scheduler, Sweep};
-pub use targets::{HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
+pub use targets::{HttpInverse, HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
 pub use units::duration;
 
-use crate::domain::{PluginName, SweepName};
+use crate::domain::{Budget, PluginName, SweepName};
 
 use field::Field;
 use names::Names;
@@ -72,6 +73,8 @@ pub struct Config {
     pub targets: Targets,
     /// The plugins.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// How much all plugins together may change.
+    pub budgets: Vec<Budget>,
     /// What holds for all sweeps together.
     pub scheduler: Scheduler,
     /// The sweeps.
@@ -125,6 +128,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         "quarantine",
         "targets",
         "plugins",
+        "budgets",
         "scheduler",
         "sweeps",
     ])?;
@@ -139,6 +143,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let quarantine = Quarantine::read(&root);
     let surroundings = plugins::Surroundings { names: &names, intake: intake.as_ref(), signing: signing.as_ref() };
     let plugins = plugins::read(&root, &surroundings, sources);
+    let budgets = budgets::read(&root, &names);
     let scheduler = Scheduler::read(&root);
     let sweeps = sweeps::read(&root);
     Some(Config {
@@ -151,6 +156,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         quarantine: quarantine?,
         targets: targets?,
         plugins: plugins?,
+        budgets: budgets?,
         scheduler: scheduler?,
         sweeps: sweeps?,
     })

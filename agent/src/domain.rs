@@ -5,11 +5,15 @@
 
 pub mod access;
 pub mod call;
+pub mod chain;
+pub mod change;
 pub mod cron;
 pub mod diagnosis;
 pub mod file_mark;
 pub mod grant;
+pub mod guard;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod operation;
 pub mod outcome;
@@ -25,23 +29,29 @@ pub mod version;
 
 pub use access::{InvalidRole, Rate, Role, ShortKey, TokenKey, names_a_caller};
 pub use call::{CallError, CallLimits, CallRecord, Decision, Denial, DenialReason, RemoteError};
+pub use chain::{Anchor, ChainHead, InvalidAnchor};
+pub use change::{ChangeCall, ChangeRecord, Difference, Done, Fact, Fate, Inverse, Plan, PlannedChange, Preview, Undo};
 pub use cron::{CronPattern, InvalidCron};
 pub use diagnosis::{Diagnosis, Severity};
 pub use file_mark::FileMark;
-pub use grant::{Grant, InvalidPattern, KeyPattern, PathPattern};
+pub use grant::{ChangeBounds, Grant, InvalidPattern, KeyPattern, PathPattern};
+pub use guard::{Approval, Approvers, Budget, Freeze, FreezeId, Scope};
 pub use id::{Digest, PluginName, RunId};
+pub use lease::{Help, Helped, Lease, LeaseState};
 pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};
 pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
 pub use reload::{ConfigStanding, ReloadRefused, Reloaded};
-pub use run::{Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, Trigger, Usage};
+pub use run::{
+    Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, RunChanges, Trigger, Usage,
+};
 pub use secret::Secret;
 pub use sweep::{
     Changes, CheckResult, EventKind, Missed, Muted, Overlap, Reason, Silence, SilenceId, Standing, SweepEvent,
     SweepName, SweepRun, SweepRunId, SweepRunState,
 };
-pub use target::{System, Target, TargetName};
+pub use target::{InvalidTarget, System, Target, TargetName};
 pub use text::cut_bytes;
 pub use time::{InvalidTime, Timestamp};
 pub use version::{Arrival, Origin, Profile};

@@ -11,9 +11,14 @@ pub mod op;
 
 use std::marker::PhantomData;
 
-pub use op::{Keys, Op, Paths};
+pub use op::{ChangeOp, Count, HasKeys, HasPaths, Keys, Op, Paths};
 
-use crate::domain::{Denial, DenialReason, Grant, Interface, Operation, PluginName, TargetName};
+use std::time::Duration;
+
+use crate::domain::{
+    Denial, DenialReason, Digest, Grant, Interface, KeyPattern, Operation, PluginName, System, TargetName,
+};
+use op::{Freeing, Jobs, Sending, Sessions};
 
 /// Everything that one plugin may do. Empty means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +48,12 @@ impl Grants {
         self.operations().any(|granted| granted == operation)
     }
 
+    /// A digest of all of it: equal only for grants that allow the same.
+    pub fn digest(&self) -> Digest {
+        let lines: Vec<_> = self.lines.iter().map(|line| format!("{line:?}")).collect();
+        Digest::of(lines.join("\n").as_bytes())
+    }
+
     /// The line that an operator would add to allow `operation` on `target`.
     pub fn missing_line(&self, operation: Operation, target: &str) -> String {
         missing_line(&self.plugin, &[operation], target)
@@ -55,19 +66,29 @@ impl Grants {
 
 /// The line that an operator would add to allow `operations`, all of one interface, to `plugin` on `target`.
 pub fn missing_line(plugin: &PluginName, operations: &[Operation], target: &str) -> String {
-    let interface = operations.first().map_or("", |operation| operation.interface().as_str());
+    let system = operations.first().and_then(|operation| operation.interface().system());
+    let system = system.map_or("", System::as_str);
     let verbs: Vec<_> = operations.iter().map(|operation| operation.verb()).collect();
-    let mut bounds: Vec<_> = operations.iter().copied().filter_map(usual_bound).collect();
-    bounds.dedup();
+    let mut bounds: Vec<&str> = Vec::new();
+    for bound in operations.iter().copied().flat_map(usual_bounds) {
+        if !bounds.contains(bound) {
+            bounds.push(bound);
+        }
+    }
     let bounds: String = bounds.iter().map(|bound| format!(", {bound}")).collect();
-    format!("plugins.{plugin}.grants: - {{ {interface}: {target}, verbs: [{}]{bounds} }}", verbs.join(", "))
+    format!("plugins.{plugin}.grants: - {{ {system}: {target}, verbs: [{}]{bounds} }}", verbs.join(", "))
 }
 
 /// What a grant of the operation needs beside target and verb; the operator puts in what is wanted.
-const fn usual_bound(operation: Operation) -> Option<&'static str> {
+const fn usual_bounds(operation: Operation) -> &'static [&'static str] {
     match operation {
-        Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => Some("keys: [\"…\"]"),
-        Operation::HttpGet | Operation::HttpHead => Some("paths: [\"/…\"]"),
+        Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => &["keys: [\"…\"]"],
+        Operation::RedisRemoveKeys => &["keys: [\"…\"]", "per_run: 1000"],
+        Operation::RedisExpireKeys => &["keys: [\"…\"]", "per_run: 1000", "ttl: 10m..1d"],
+        Operation::HttpGet | Operation::HttpHead => &["paths: [\"/…\"]"],
+        Operation::HttpSend => &["paths: [\"/…\"]", "methods: [POST]", "per_run: 1"],
+        Operation::PostgresCancelQuery | Operation::PostgresTerminateSession => &["per_run: 5"],
+        Operation::QueueCleanFailed | Operation::QueueRetryFailed => &["per_run: 1000"],
         Operation::PostgresInspect
         | Operation::PostgresSessions
         | Operation::PostgresStatements
@@ -77,7 +98,9 @@ const fn usual_bound(operation: Operation) -> Option<&'static str> {
         | Operation::RedisInfo
         | Operation::RedisSlowLog
         | Operation::QueueInspect
-        | Operation::QueueListFailures => None,
+        | Operation::QueueListFailures
+        | Operation::QueuePause
+        | Operation::QueueResume => &[],
     }
 }
 
@@ -107,14 +130,25 @@ pub fn decide<O: Op>(grants: &Grants, target: &str) -> Result<Permit<O>, Denial>
     }
 }
 
+/// The right to give back a change that the host itself made and recorded. It rests on that record, not on the grants: what
+/// was taken away from the plugin since can be given back all the same. For the journal's undo alone.
+pub fn permit_undo<O: ChangeOp>(target: &TargetName) -> Permit<O> {
+    Permit { target: target.clone(), bounds: O::undoing(), operation: PhantomData }
+}
+
 fn not_granted<O: Op>(grants: &Grants, target: &str) -> Denial {
     let target: String = target.chars().take(64).collect();
     Denial {
         operation: O::OPERATION.to_string(),
-        target: format!("{}/{target}", O::OPERATION.interface()),
+        target: written::<O>(&target),
         reason: DenialReason::NotGranted,
         message: format!("not granted; to allow it add {}", grants.missing_line(O::OPERATION, &target)),
     }
+}
+
+/// The target as grants and records write it, such as `postgres/main`.
+fn written<O: Op>(target: &str) -> String {
+    format!("{}/{target}", O::OPERATION.interface().system().map_or("", System::as_str))
 }
 
 impl<O: Op> Permit<O> {
@@ -126,44 +160,126 @@ impl<O: Op> Permit<O> {
     fn out_of_bounds(&self, message: String) -> Denial {
         Denial {
             operation: O::OPERATION.to_string(),
-            target: format!("{}/{}", O::OPERATION.interface(), self.target),
+            target: written::<O>(self.target.as_str()),
             reason: DenialReason::OutOfBounds,
             message,
         }
     }
 }
 
-impl<O: Op<Bounds = Keys>> Permit<O> {
+impl<O: Op<Bounds: HasKeys>> Permit<O> {
     /// Compare one key with the granted patterns.
     pub fn admit_key(&self, key: &[u8]) -> Result<(), Denial> {
         if self.covers_key(key) {
             return Ok(());
         }
         let shown: String = String::from_utf8_lossy(key).chars().take(100).collect();
-        Err(self.out_of_bounds(format!("the grant covers the keys {}, not `{shown}`", self.bounds)))
+        Err(self.out_of_bounds(format!("the grant covers the keys {}, not `{shown}`", self.bounds.keys())))
     }
 
     /// True when one of the granted patterns matches `key`.
     pub fn covers_key(&self, key: &[u8]) -> bool {
-        self.bounds.0.iter().any(|pattern| pattern.matches(key))
+        self.bounds.keys().0.iter().any(|pattern| pattern.matches(key))
     }
 }
 
-impl<O: Op<Bounds = Paths>> Permit<O> {
+impl<O: Op<Bounds: HasPaths>> Permit<O> {
     /// Compare a normalised path, without its query, with the granted patterns.
     pub fn admit_path(&self, path: &str) -> Result<(), Denial> {
-        if self.bounds.0.iter().any(|pattern| pattern.matches(path)) {
+        let paths = self.bounds.paths();
+        if paths.0.iter().any(|pattern| pattern.matches(path)) {
             return Ok(());
         }
         let shown: String = path.chars().take(100).collect();
-        Err(self.out_of_bounds(format!("the grant covers the paths {}, not `{shown}`", self.bounds)))
+        Err(self.out_of_bounds(format!("the grant covers the paths {paths}, not `{shown}`")))
     }
+}
+
+impl<O: ChangeOp> Permit<O> {
+    /// How much of it a run and an hour may do.
+    pub fn count(&self) -> Count {
+        O::count(&self.bounds)
+    }
+}
+
+impl<O: Op<Bounds = Sessions>> Permit<O> {
+    /// Compare a session's role and the name that its application gave itself with the grant.
+    pub fn admit_session(&self, user: &str, application: &str) -> Result<(), Denial> {
+        let covers = |patterns: &[KeyPattern], text: &str| {
+            patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text.as_bytes()))
+        };
+        if !covers(&self.bounds.users, user) {
+            return Err(self.out_of_bounds(format!("the grant does not cover sessions of the role `{}`", cut(user))));
+        }
+        if !covers(&self.bounds.applications, application) {
+            let message = format!("the grant does not cover sessions of the application `{}`", cut(application));
+            return Err(self.out_of_bounds(message));
+        }
+        Ok(())
+    }
+}
+
+impl<O: Op<Bounds = Sessions>> Permit<O> {
+    /// The refusal of a session that nothing may end, whatever the grants say.
+    pub fn protected(&self, rule: impl std::fmt::Display) -> Denial {
+        self.out_of_bounds(format!("the session is protected: {rule}"))
+    }
+}
+
+impl<O: Op<Bounds = Freeing>> Permit<O> {
+    /// Refuse a selection of keys that may have been used more recently than the grant allows.
+    pub fn admit_idle(&self, min_idle: Duration) -> Result<(), Denial> {
+        self.at_least(min_idle, self.bounds.min_idle, "keys that were not used for")
+    }
+
+    /// Refuse a time to live that the grant does not cover.
+    pub fn admit_ttl(&self, ttl: Duration) -> Result<(), Denial> {
+        match self.bounds.ttl {
+            Some((least, most)) if (least..=most).contains(&ttl) => Ok(()),
+            Some((least, most)) => {
+                Err(self
+                    .out_of_bounds(format!("the grant covers a time to live from {least:?} to {most:?}, not {ttl:?}")))
+            }
+            None => Err(self.out_of_bounds("the grant covers no time to live; it has no `ttl`".to_owned())),
+        }
+    }
+}
+
+impl<O: Op<Bounds = Jobs>> Permit<O> {
+    /// Refuse a selection of jobs that may have failed more recently than the grant allows.
+    pub fn admit_age(&self, min_age: Duration) -> Result<(), Denial> {
+        self.at_least(min_age, self.bounds.min_age, "jobs that failed at least")
+    }
+}
+
+impl<O: Op<Bounds = Sending>> Permit<O> {
+    /// Compare a method with the granted ones.
+    pub fn admit_method(&self, method: &str) -> Result<(), Denial> {
+        if self.bounds.methods.iter().any(|granted| granted == method) {
+            return Ok(());
+        }
+        let granted = self.bounds.methods.join(", ");
+        Err(self.out_of_bounds(format!("the grant covers the methods {granted}, not `{}`", cut(method))))
+    }
+}
+
+impl<O: Op> Permit<O> {
+    fn at_least(&self, asked: Duration, granted: Duration, what: &str) -> Result<(), Denial> {
+        if asked >= granted {
+            return Ok(());
+        }
+        Err(self.out_of_bounds(format!("the grant covers {what} {granted:?}, and {asked:?} was asked for")))
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{System, Target};
+    use crate::domain::{ChangeBounds, Target};
 
     fn grants(lines: Vec<Grant>) -> Grants {
         Grants::new("probe".parse().unwrap(), lines)
@@ -175,6 +291,7 @@ mod tests {
             operations: operations.to_vec(),
             keys: vec!["cache:*".parse().unwrap()],
             paths: vec!["/health".parse().unwrap()],
+            changes: ChangeBounds::default(),
         }
     }
 
@@ -199,6 +316,15 @@ mod tests {
             Operation::QueueListFailures => drop_permit(decide::<op::QueueListFailures>(grants, target)),
             Operation::HttpGet => drop_permit(decide::<op::HttpGet>(grants, target)),
             Operation::HttpHead => drop_permit(decide::<op::HttpHead>(grants, target)),
+            Operation::PostgresCancelQuery => drop_permit(decide::<op::PostgresCancelQuery>(grants, target)),
+            Operation::PostgresTerminateSession => drop_permit(decide::<op::PostgresTerminateSession>(grants, target)),
+            Operation::RedisRemoveKeys => drop_permit(decide::<op::RedisRemoveKeys>(grants, target)),
+            Operation::RedisExpireKeys => drop_permit(decide::<op::RedisExpireKeys>(grants, target)),
+            Operation::QueuePause => drop_permit(decide::<op::QueuePause>(grants, target)),
+            Operation::QueueResume => drop_permit(decide::<op::QueueResume>(grants, target)),
+            Operation::QueueCleanFailed => drop_permit(decide::<op::QueueCleanFailed>(grants, target)),
+            Operation::QueueRetryFailed => drop_permit(decide::<op::QueueRetryFailed>(grants, target)),
+            Operation::HttpSend => drop_permit(decide::<op::HttpSend>(grants, target)),
         }
     }
 

@@ -1,29 +1,91 @@
 //! `plugins.<name>.grants`: one line for each target, with verbs and bounds.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
-use crate::domain::{Grant, Operation, System, Target};
+use crate::domain::{ChangeBounds, Effect, Grant, Operation, System, Target};
 
 use super::choices::choose_from;
 use super::field::{Field, Mapping};
 use super::names::Names;
 use super::report::quoted;
+use super::units;
 
-const FIELDS: &[&str] = &["postgres", "redis", "queue", "http", "verbs", "keys", "paths"];
+const FIELDS: &[&str] = &[
+    "postgres",
+    "redis",
+    "queue",
+    "http",
+    "verbs",
+    "keys",
+    "paths",
+    "per_run",
+    "per_hour",
+    "users",
+    "applications",
+    "min_age",
+    "ttl",
+    "methods",
+];
 
-/// What an operation is bounded by beside its target.
+/// How many times `per_run` an hour may see where `per_hour` is not given.
+const RUNS_AN_HOUR: u64 = 10;
+
+/// Most things that a bound can allow; a number that JSON holds exactly.
+pub(super) const MOST: RangeInclusive<u64> = 1..=1_000_000_000;
+
+/// Longest age and time to live that a bound can name.
+const AGES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(366 * 86_400);
+
+/// What a verb is bounded by beside its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
-    Target,
     Keys,
     Paths,
+    PerRun,
+    PerHour,
+    Users,
+    Applications,
+    MinAge,
+    Ttl,
+    Methods,
 }
 
-const fn bound(operation: Operation) -> Bound {
+impl Bound {
+    /// The field that gives it.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Paths => "paths",
+            Self::PerRun => "per_run",
+            Self::PerHour => "per_hour",
+            Self::Users => "users",
+            Self::Applications => "applications",
+            Self::MinAge => "min_age",
+            Self::Ttl => "ttl",
+            Self::Methods => "methods",
+        }
+    }
+
+    /// What to do where it is missing.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Keys | Self::Paths | Self::Users | Self::Applications => "add the patterns it may use",
+            Self::PerRun | Self::PerHour => "add how many things it may touch",
+            Self::MinAge | Self::Ttl => "add the time, such as 10m..1d",
+            Self::Methods => "add the methods it may use, such as POST",
+        }
+    }
+}
+
+/// The bounds that a verb has to have, and those that it can have.
+const fn bounds(operation: Operation) -> (&'static [Bound], &'static [Bound]) {
+    use Bound::{Applications, Keys, Methods, MinAge, Paths, PerHour, PerRun, Ttl, Users};
     match operation {
-        Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => Bound::Keys,
-        Operation::HttpGet | Operation::HttpHead => Bound::Paths,
+        Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => (&[Keys], &[]),
+        Operation::HttpGet | Operation::HttpHead => (&[Paths], &[]),
         Operation::PostgresInspect
         | Operation::PostgresSessions
         | Operation::PostgresStatements
@@ -33,7 +95,15 @@ const fn bound(operation: Operation) -> Bound {
         | Operation::RedisInfo
         | Operation::RedisSlowLog
         | Operation::QueueInspect
-        | Operation::QueueListFailures => Bound::Target,
+        | Operation::QueueListFailures => (&[], &[]),
+        Operation::PostgresCancelQuery | Operation::PostgresTerminateSession => {
+            (&[PerRun], &[PerHour, Users, Applications])
+        }
+        Operation::RedisRemoveKeys => (&[Keys, PerRun], &[PerHour, MinAge]),
+        Operation::RedisExpireKeys => (&[Keys, PerRun, Ttl], &[PerHour, MinAge]),
+        Operation::QueuePause | Operation::QueueResume => (&[], &[PerRun, PerHour]),
+        Operation::QueueCleanFailed | Operation::QueueRetryFailed => (&[PerRun], &[PerHour, MinAge]),
+        Operation::HttpSend => (&[Paths, Methods, PerRun], &[PerHour]),
     }
 }
 
@@ -45,9 +115,64 @@ pub(super) fn read(field: &Field<'_>, names: &Names<'_>) -> Option<Grant> {
     let operations = grant.required("verbs", |field| verbs(field, system));
     // Bounds are compared with the verbs only when these are known.
     let wanted = operations.as_deref();
-    let keys = patterns(&grant, "keys", Bound::Keys, system, wanted);
-    let paths = patterns(&grant, "paths", Bound::Paths, system, wanted);
-    Some(Grant { target: target?, operations: operations?, keys: keys?, paths: paths? })
+    let given = Given { grant: &grant, system, wanted };
+    let keys = given.read(Bound::Keys, patterns);
+    let paths = given.read(Bound::Paths, patterns);
+    let changes = changes(&given);
+    let line = Grant {
+        target: target?,
+        operations: operations?,
+        keys: keys?.unwrap_or_default(),
+        paths: paths?.unwrap_or_default(),
+        changes: changes?,
+    };
+    Some(line)
+}
+
+fn changes(given: &Given<'_, '_>) -> Option<ChangeBounds> {
+    let count = |field: &Field<'_>| field.whole(MOST);
+    let (per_run, per_hour) = (given.read(Bound::PerRun, count), given.read(Bound::PerHour, count));
+    let users = given.read(Bound::Users, patterns);
+    let applications = given.read(Bound::Applications, patterns);
+    let min_age = given.read(Bound::MinAge, |field| field.duration(AGES));
+    let ttl = given.read(Bound::Ttl, times);
+    let methods = given.read(Bound::Methods, methods);
+    if !given.wanted.is_some_and(|verbs| verbs.iter().any(|verb| verb.effect() == Effect::Change)) {
+        return Some(ChangeBounds::default());
+    }
+    // Only switches, of which one is the natural number, can be without it.
+    let per_run: u64 = per_run?.unwrap_or(1);
+    let per_hour = per_hour?.unwrap_or(per_run.saturating_mul(RUNS_AN_HOUR));
+    if per_hour < per_run {
+        return given
+            .grant
+            .field()
+            .refuse(format!("`per_hour: {per_hour}` would never let `per_run: {per_run}` happen"));
+    }
+    Some(ChangeBounds {
+        per_run,
+        per_hour,
+        users: users?.unwrap_or_default(),
+        applications: applications?.unwrap_or_default(),
+        min_age: min_age?.unwrap_or_default(),
+        ttl: ttl?,
+        methods: methods?.unwrap_or_default(),
+    })
+}
+
+/// Refuse lines that give one verb on one target two sets of bounds for its changes: which of them counted, nobody could say.
+pub(super) fn compare(field: &Field<'_>, lines: Vec<Grant>) -> Option<Vec<Grant>> {
+    for (n, line) in lines.iter().enumerate() {
+        let before = lines.iter().take(n).filter(|other| other.target == line.target);
+        let twice = before
+            .flat_map(|other| &other.operations)
+            .find(|operation| operation.effect() == Effect::Change && line.operations.contains(operation));
+        if let Some(operation) = twice {
+            let (verb, target) = (operation.verb(), &line.target);
+            return field.refuse(format!("`{verb}` on {target} stands in two lines; its bounds have to stand in one"));
+        }
+    }
+    Some(lines)
 }
 
 /// The system of the one target that a grant names.
@@ -61,7 +186,7 @@ fn system<'m, 'a>(grant: &'m Mapping<'a>) -> Option<(System, &'m Field<'a>)> {
     }
 }
 
-fn verbs(field: &Field<'_>, system: System) -> Option<Vec<Operation>> {
+pub(super) fn verbs(field: &Field<'_>, system: System) -> Option<Vec<Operation>> {
     let items = field.items()?;
     if items.is_empty() {
         let choices = choose_from("", Operation::of_system(system).map(Operation::verb));
@@ -89,37 +214,72 @@ fn verb(field: &Field<'_>, system: System) -> Option<Operation> {
     }
 }
 
-/// Read the patterns in the field `name`, which must be there exactly if a verb is bounded by them.
-fn patterns<T: FromStr<Err: Display>>(
-    grant: &Mapping<'_>,
-    name: &str,
-    kind: Bound,
+/// The bounds of one line, beside the verbs that they are for.
+struct Given<'m, 'a> {
+    grant: &'m Mapping<'a>,
     system: System,
-    operations: Option<&[Operation]>,
-) -> Option<Vec<T>> {
-    let bounded: Vec<&str> =
-        Operation::of_system(system).filter(|operation| bound(*operation) == kind).map(Operation::verb).collect();
-    let needing = operations.map(|operations| {
-        operations.iter().find(|operation| bound(**operation) == kind).map(|operation| operation.verb())
-    });
-    match (grant.get(name), needing) {
-        (None, Some(Some(verb))) => {
-            grant.field().refuse(format!("`{verb}` needs `{name}`; add the patterns it may use"))
+    wanted: Option<&'m [Operation]>,
+}
+
+impl Given<'_, '_> {
+    /// Read one bound, which must be there where a verb needs it, and only where a verb can have it. The outer none says that
+    /// it was refused.
+    fn read<T>(&self, bound: Bound, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Option<T>> {
+        let name = bound.field();
+        let has =
+            |operation: &Operation| bounds(*operation).0.contains(&bound) || bounds(*operation).1.contains(&bound);
+        let needs = |operation: &&Operation| bounds(**operation).0.contains(&bound);
+        let bounded: Vec<&str> = Operation::of_system(self.system).filter(has).map(Operation::verb).collect();
+        let needing = self.wanted.and_then(|wanted| wanted.iter().find(needs));
+        match (self.grant.get(name), needing) {
+            (None, Some(verb)) => {
+                self.grant.field().refuse(format!("`{}` needs `{name}`; {}", verb.verb(), bound.advice()))
+            }
+            (None, None) => Some(None),
+            (Some(field), _) if bounded.is_empty() => {
+                field.refuse(format!("{} has no verb that `{name}` would bound", self.system))
+            }
+            (Some(field), _) if self.wanted.is_some_and(|wanted| !wanted.iter().any(has)) => {
+                field.refuse(format!("none of the verbs is bounded by `{name}`; it is for {}", bounded.join(", ")))
+            }
+            (Some(field), _) => read(field).map(Some),
         }
-        (None, Some(None) | None) => Some(Vec::new()),
-        (Some(field), _) if bounded.is_empty() => {
-            field.refuse(format!("{system} has no verb that `{name}` would bound"))
-        }
-        (Some(field), Some(None)) => {
-            field.refuse(format!("none of the verbs is bounded by `{name}`; it is for {}", bounded.join(", ")))
-        }
-        (Some(field), Some(Some(_)) | None) => given_patterns(field),
     }
 }
 
-fn given_patterns<T: FromStr<Err: Display>>(field: &Field<'_>) -> Option<Vec<T>> {
+fn patterns<T: FromStr<Err: Display>>(field: &Field<'_>) -> Option<Vec<T>> {
     if field.items()?.is_empty() {
         return field.refuse("an empty list allows nothing; name the patterns, or leave out the verbs that need them");
     }
     field.all(Field::parsed)
+}
+
+/// Read `10m..1d`.
+fn times(field: &Field<'_>) -> Option<(Duration, Duration)> {
+    let text = field.text()?;
+    let times = text.split_once("..").and_then(|(least, most)| Some((units::duration(least)?, units::duration(most)?)));
+    match times {
+        Some((least, most)) if least <= most && !most.is_zero() && AGES.contains(&most) => Some((least, most)),
+        _ => field.refuse(format!(
+            "{} is no range of times; write the shortest and the longest, such as 10m..1d",
+            quoted(text)
+        )),
+    }
+}
+
+fn methods(field: &Field<'_>) -> Option<Vec<String>> {
+    if field.items()?.is_empty() {
+        return field.refuse("an empty list allows nothing; name the methods, or leave out `send`");
+    }
+    field.all(method)
+}
+
+/// A method that changes something.
+pub(super) fn method(field: &Field<'_>) -> Option<String> {
+    const METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
+    let text = field.text()?;
+    if METHODS.contains(&text) {
+        return Some(text.to_owned());
+    }
+    field.refuse(format!("{} is no method that changes something{}", quoted(text), choose_from(text, METHODS)))
 }

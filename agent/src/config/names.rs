@@ -25,7 +25,11 @@ impl<'a> Names<'a> {
 
     /// The target of `system` that `field` names.
     pub(super) fn target(&self, field: &Field<'_>, system: System) -> Option<TargetName> {
-        let text = field.text()?;
+        self.named(field, system, field.text()?)
+    }
+
+    /// The target of `system` that `field` names as `text`.
+    pub(super) fn named(&self, field: &Field<'_>, system: System, text: &str) -> Option<TargetName> {
         let known: Vec<&str> = self.0.iter().filter(|(kind, _)| *kind == system).map(|(_, name)| *name).collect();
         if known.contains(&text) {
             // A bad name is reported where the target is configured.

@@ -1,11 +1,13 @@
 //! `plugins`: where each comes from, what it may do and how much it may use.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Grant, Limits, PluginName};
+use crate::domain::{Approvers, Grant, Limits, PluginName};
 
 use super::choices::choose_from;
 use super::field::{Field, Mapping};
@@ -16,6 +18,9 @@ use super::report::quoted;
 use super::sources::Sources;
 use super::{grants, yaml};
 
+/// How long a plugin may have to leave a target alone.
+const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 60 * 60);
+
 /// One plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
@@ -25,6 +30,10 @@ pub struct Plugin {
     pub signed_by: Option<Vec<String>>,
     /// What it may do. Empty means nothing.
     pub grants: Vec<Grant>,
+    /// Whether somebody else has to approve its plans.
+    pub approval: Approvers,
+    /// How long it leaves a target alone that it has changed.
+    pub cooldown: Option<Duration>,
     /// Parameters that hold where a request names none.
     pub params: Map<String, Value>,
     /// What the `config` interface answers.
@@ -68,13 +77,26 @@ pub(super) fn read(
 
 impl Plugin {
     fn read(field: &Field<'_>, around: &Surroundings<'_>, sources: &Sources<'_>) -> Option<Self> {
-        let plugin = field.mapping(&["source", "signed_by", "grants", "params", "settings", "limits"])?;
+        let plugin = field.mapping(&[
+            "source",
+            "signed_by",
+            "grants",
+            "approval",
+            "cooldown",
+            "params",
+            "settings",
+            "limits",
+        ])?;
         let source = plugin.required("source", |field| Source::read(field, around, sources));
         let signed_by = plugin.or("signed_by", None, |field| match around.signing {
             Some(signing) => signing.names(field).map(Some),
             None => Some(None),
         });
-        let grants = plugin.or("grants", Vec::new(), |field| field.all(|item| grants::read(item, around.names)));
+        let grants = plugin.or("grants", Vec::new(), |field| {
+            grants::compare(field, field.all(|item| grants::read(item, around.names))?)
+        });
+        let approval = plugin.or("approval", Approvers::None, approvers);
+        let cooldown = plugin.or("cooldown", None, |field| field.duration(COOLDOWNS).map(Some));
         let limits = limits::read(&plugin);
         let most = limits.map_or(usize::MAX, |limits| limits.params_bytes);
         let params = plugin.or("params", Map::new(), |field| params(field, most));
@@ -83,6 +105,8 @@ impl Plugin {
             source: source?,
             signed_by: signed_by?,
             grants: grants?,
+            approval: approval?,
+            cooldown: cooldown?,
             params: params?,
             settings: settings?,
             limits: limits?,
@@ -105,6 +129,17 @@ impl Source {
                 let choices = choose_from(word, ["upload", "folder"]);
                 field.refuse(format!("{} is no source{choices}, or write `{{ file: PATH }}`", quoted(word)))
             }
+        }
+    }
+}
+
+fn approvers(field: &Field<'_>) -> Option<Approvers> {
+    let word = field.text()?;
+    match Approvers::ALL.into_iter().find(|known| known.as_str() == word) {
+        Some(approvers) => Some(approvers),
+        None => {
+            let choices = choose_from(word, Approvers::ALL.map(Approvers::as_str));
+            field.refuse(format!("{} is no number of approvals{choices}", quoted(word)))
         }
     }
 }

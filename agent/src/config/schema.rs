@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::units::{show_duration, show_size};
-use crate::domain::{Limits, Missed, Operation, Overlap, Rate, Role, System};
+use crate::domain::{Approvers, Effect, Limits, Missed, Operation, Overlap, Rate, Role, System};
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
@@ -25,6 +25,7 @@ pub fn schema() -> Value {
             optional("quarantine", quarantine()),
             optional("targets", targets()),
             optional("plugins", named("The plugins, by the names that they have in the API.", NAME, plugin())),
+            optional("budgets", list("How much all plugins together may change.", budget())),
             optional("scheduler", scheduler()),
             optional("sweeps", named("Checks that run together, by name.", NAME, sweep())),
         ],
@@ -197,10 +198,17 @@ fn targets() -> Value {
 }
 
 fn postgres() -> Value {
+    let pattern = text("A pattern of the names that applications give themselves; `*` stands for any characters.");
+    let protected = list("Applications whose sessions nobody ends; in place of those that are known.", pattern);
     object(
         "A Postgres server.",
         [
             required("url", secret("postgres://user:password@host:port/database of a login of least privilege.")),
+            optional(
+                "signal_url",
+                secret("The same server with the login that may cancel statements and end sessions."),
+            ),
+            optional("protected", protected),
             optional("pool", whole("Most connections.", 1..=64, 4)),
             optional("allow_superuser", switch("Use a login that has a superuser's rights.")),
             optional("ca", file("Certificates in PEM that are trusted instead of the system's.")),
@@ -237,6 +245,16 @@ fn queue() -> Value {
 
 fn http() -> Value {
     let value = secret("The value of the header.");
+    let method = || json!({ "enum": ["POST", "PUT", "PATCH", "DELETE"] });
+    let path = || json!({ "type": "string", "pattern": "^/[^*?#]*$", "description": "An exact path below the base." });
+    let undo = object(
+        "The request that takes it back; it has no body.",
+        [required("method", method()), required("path", path())],
+    );
+    let inverse = object(
+        "A request, and what takes it back.",
+        [required("method", method()), required("path", path()), required("undo", undo)],
+    );
     object(
         "A web service.",
         [
@@ -244,6 +262,7 @@ fn http() -> Value {
             optional("headers", named("Headers that the agent adds to each request.", "", value)),
             optional("allow_private", switch("Allow addresses of private networks and of this machine.")),
             optional("ca", file("Certificates in PEM that are trusted in addition to the system's.")),
+            optional("inverses", list("Requests that can be taken back, one entry for each method and path.", inverse)),
         ],
     )
 }
@@ -259,6 +278,16 @@ fn plugin() -> Value {
         "items": text("Name of one of `signing.keys`."),
         "description": "The keys of which one has to have signed it.",
     });
+    let approval = json!({
+        "enum": Approvers::ALL.map(Approvers::as_str),
+        "default": Approvers::None.as_str(),
+        "description": "How many people who did not ask for a plan have to approve it.",
+    });
+    let cooldown = json!({
+        "type": "string",
+        "pattern": DURATION,
+        "description": "How long it leaves a target alone that it has changed, 1s to 7d.",
+    });
     let settings = json!({ "type": "string", "description": "A text that the plugin reads by this name." });
     object(
         "A plugin.",
@@ -266,6 +295,8 @@ fn plugin() -> Value {
             required("source", source),
             optional("signed_by", signed_by),
             optional("grants", list("What it may do. Nothing is allowed that is not granted.", grant())),
+            optional("approval", approval),
+            optional("cooldown", cooldown),
             optional(
                 "params",
                 json!({ "type": ["object", "null"], "description": "Parameters where a request names none." }),
@@ -285,18 +316,50 @@ fn grant() -> Value {
         json!({ "required": [system.as_str()], "properties": { system.as_str(): target, "verbs": verbs } })
     };
     let patterns = |about: &str| list(about, json!({ "type": "string" }));
+    let number = |about: &str| json!({ "type": "integer", "minimum": 1, "description": about });
+    let length = |about: &str| json!({ "type": "string", "pattern": DURATION, "description": about });
     let mut grant = object(
         "Verbs on one target, within bounds.",
         System::ALL.map(|system| optional(system.as_str(), text("Name of the target."))).into_iter().chain([
             required("verbs", json!({ "type": "array", "description": "What may be done with the target." })),
             optional("keys", patterns("Redis keys that may be looked at; `*` stands for any characters.")),
             optional("paths", patterns("HTTP paths; `*` stands for any characters of a segment, `/**` for all below.")),
+            optional("per_run", number("Most things (sessions, keys, jobs, requests) that one run may touch.")),
+            optional("per_hour", number("Most things that all runs may touch within an hour; ten times `per_run`.")),
+            optional("users", patterns("Roles whose sessions may be ended; all that are not protected where missing.")),
+            optional("applications", patterns("Applications whose sessions may be ended; all that are not protected.")),
+            optional("min_age", length("Least age of failed jobs, or idle time of keys, that may be touched.")),
+            optional("ttl", text("Shortest and longest time to live that keys may be given, such as 10m..1d.")),
+            optional("methods", list("Methods of requests.", json!({ "enum": ["POST", "PUT", "PATCH", "DELETE"] }))),
         ]),
     );
     if let Some(grant) = grant.as_object_mut() {
         grant.insert("oneOf".to_owned(), Value::Array(System::ALL.map(form).to_vec()));
     }
     grant
+}
+
+fn budget() -> Value {
+    let systems = System::ALL.map(System::as_str).join("|");
+    let target = json!({
+        "type": "string",
+        "pattern": format!("^({systems})/.+$"),
+        "description": "The target, with its system before it, such as postgres/main.",
+    });
+    let verbs: Vec<_> =
+        Operation::ALL.iter().filter(|verb| verb.effect() == Effect::Change).map(|verb| verb.verb()).collect();
+    let verbs = json!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": { "enum": verbs },
+        "description": "What is counted, all of it together.",
+    });
+    let per_hour = json!({ "type": "integer", "minimum": 1, "description": "Most things touched within an hour." });
+    object(
+        "What all plugins together may touch of one target.",
+        [required("target", target), required("verbs", verbs), required("per_hour", per_hour)],
+    )
 }
 
 fn scheduler() -> Value {
@@ -515,6 +578,7 @@ mod tests {
             "intake",
             "signing",
             "quarantine",
+            "budgets[0]",
             "plugins.pg-slow-queries.limits",
             "plugins.pg-outbox",
         ] {

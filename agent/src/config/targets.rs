@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::domain::{Secret, System, TargetName};
+use crate::domain::{KeyPattern, Secret, System, TargetName};
 
 use super::field::{Entry, Field, Mapping};
 use super::names::Names;
@@ -29,6 +29,10 @@ pub struct Targets {
 pub struct PostgresTarget {
     /// Connection URL with the login of least privilege.
     pub url: Secret,
+    /// The same server with the login that may end sessions.
+    pub signal_url: Option<Secret>,
+    /// Applications whose sessions are never ended, by patterns; none for those that the client knows by itself.
+    pub protected: Option<Vec<KeyPattern>>,
     /// Most connections that the agent opens.
     pub pool: usize,
     /// True when the operator insists on a login with a superuser's rights.
@@ -80,6 +84,21 @@ pub struct HttpTarget {
     pub allow_private: bool,
     /// Certificates, in PEM, to trust in addition to the system's.
     pub ca: Option<String>,
+    /// Requests of which the operator knows what takes them back.
+    pub inverses: Vec<HttpInverse>,
+}
+
+/// What takes a request back. Paths are exact and have no query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpInverse {
+    /// Method of the request.
+    pub method: String,
+    /// Its path below the base; one inverse for each method and path.
+    pub path: String,
+    /// Method of the request that takes it back.
+    pub undo_method: String,
+    /// Its path.
+    pub undo_path: String,
 }
 
 /// What reading a target needs beside the target itself.
@@ -120,12 +139,22 @@ fn all<T>(
 
 impl PostgresTarget {
     fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
-        let target = field.mapping(&["url", "pool", "allow_superuser", "ca"])?;
-        let url = target.required("url", |url| secret_url(url, context, "postgres", &["postgres://", "postgresql://"]));
+        let target = field.mapping(&["url", "signal_url", "protected", "pool", "allow_superuser", "ca"])?;
+        let secret = |url: &Field<'_>| secret_url(url, context, "postgres", &["postgres://", "postgresql://"]);
+        let url = target.required("url", secret);
+        let signal_url = target.or("signal_url", None, |url| secret(url).map(Some));
+        let protected = target.or("protected", None, |field| field.all(Field::parsed).map(Some));
         let pool = target.or("pool", 4, |field| field.whole(1..=64));
         let allow_superuser = target.or("allow_superuser", false, Field::boolean);
         let ca = target.or("ca", None, |field| certificates(field, context).map(Some));
-        Some(Self { url: url?, pool: pool?, allow_superuser: allow_superuser?, ca: ca? })
+        Some(Self {
+            url: url?,
+            signal_url: signal_url?,
+            protected: protected?,
+            pool: pool?,
+            allow_superuser: allow_superuser?,
+            ca: ca?,
+        })
     }
 }
 
@@ -181,13 +210,55 @@ impl QueueLibrary {
 
 impl HttpTarget {
     fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
-        let target = field.mapping(&["base_url", "headers", "allow_private", "ca"])?;
+        let target = field.mapping(&["base_url", "headers", "allow_private", "ca", "inverses"])?;
         let base_url = target.required("base_url", base_url);
         let headers = target.or("headers", Vec::new(), |field| headers(field, context));
         let allow_private = target.or("allow_private", false, Field::boolean);
         let ca = target.or("ca", None, |field| certificates(field, context).map(Some));
-        Some(Self { base_url: base_url?, headers: headers?, allow_private: allow_private?, ca: ca? })
+        let inverses = target.or("inverses", Vec::new(), inverses);
+        Some(Self {
+            base_url: base_url?,
+            headers: headers?,
+            allow_private: allow_private?,
+            ca: ca?,
+            inverses: inverses?,
+        })
     }
+}
+
+fn inverses(field: &Field<'_>) -> Option<Vec<HttpInverse>> {
+    let inverses = field.all(inverse)?;
+    for (n, inverse) in inverses.iter().enumerate() {
+        let is_same = |other: &HttpInverse| other.method == inverse.method && other.path == inverse.path;
+        if inverses.iter().take(n).any(is_same) {
+            let request = format!("{} {}", inverse.method, inverse.path);
+            return field.refuse(format!("{} has two inverses", quoted(&request)));
+        }
+    }
+    Some(inverses)
+}
+
+fn inverse(field: &Field<'_>) -> Option<HttpInverse> {
+    let inverse = field.mapping(&["method", "path", "undo"])?;
+    let method = inverse.required("method", super::grants::method);
+    let path = inverse.required("path", exact_path);
+    let undo = inverse.required("undo", |field| {
+        let undo = field.mapping(&["method", "path"])?;
+        let method = undo.required("method", super::grants::method);
+        let path = undo.required("path", exact_path);
+        Some((method?, path?))
+    });
+    let (undo_method, undo_path) = undo?;
+    Some(HttpInverse { method: method?, path: path?, undo_method, undo_path })
+}
+
+/// The client has more to say about its spelling.
+fn exact_path(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if text.starts_with('/') && !text.contains(['*', '?', '#']) {
+        return Some(text.to_owned());
+    }
+    field.refuse(format!("{} is no exact path: it begins with `/` and has neither `*` nor a query", quoted(text)))
 }
 
 /// The value is not shown: it may hold a password that it must not hold.

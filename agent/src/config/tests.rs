@@ -197,7 +197,17 @@ fn each_operation_can_be_granted_with_the_bounds_it_needs() {
             System::Queue => "email",
             System::Http => "api",
         };
-        let accepted = ["", ", keys: [a]", ", paths: [/a]"].map(|bounds| {
+        let forms = [
+            "",
+            ", keys: [a]",
+            ", paths: [/a]",
+            ", per_run: 1, users: [a]",
+            ", keys: [a], per_run: 1",
+            ", keys: [a], per_run: 1, ttl: 1m..1h",
+            ", per_run: 1, min_age: 1m",
+            ", paths: [/a], methods: [POST], per_run: 1",
+        ];
+        let accepted = forms.map(|bounds| {
             let grant = format!("{{ {system}: {name}, verbs: [{}]{bounds} }}", operation.verb());
             parse(&format!("{TARGETS}plugins: {{ p: {{ source: {{ file: p }}, grants: [{grant}] }} }}")).is_ok()
         });

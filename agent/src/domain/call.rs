@@ -12,17 +12,23 @@ pub enum DenialReason {
     NotGranted,
     /// It is granted, but an argument lies outside the bounds of the grant.
     OutOfBounds,
+    /// The run follows a plan that does not list this change.
+    NotInPlan,
+    /// Somebody has frozen changes since the run began.
+    Frozen,
 }
 
 impl DenialReason {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::NotGranted, Self::OutOfBounds];
+    pub const ALL: [Self; 4] = [Self::NotGranted, Self::OutOfBounds, Self::NotInPlan, Self::Frozen];
 
     /// Stable label for logs, metrics and records.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotGranted => "not_granted",
             Self::OutOfBounds => "out_of_bounds",
+            Self::NotInPlan => "not_in_plan",
+            Self::Frozen => "frozen",
         }
     }
 }
@@ -126,6 +132,21 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// The decision that a call met which ended in `error` without using up a budget.
+    pub const fn of(error: &CallError) -> Self {
+        match error {
+            CallError::Denied(denial) => Self::Denied(denial.reason),
+            CallError::Invalid(_)
+            | CallError::NotFound(_)
+            | CallError::Conflict(_)
+            | CallError::Unavailable(_)
+            | CallError::TimedOut(_)
+            | CallError::TooLarge(_)
+            | CallError::Exhausted(_)
+            | CallError::Remote(_) => Self::Permitted,
+        }
+    }
+
     /// Stable label for records.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Operation, Target};
 
@@ -16,6 +17,27 @@ pub struct Grant {
     pub keys: Vec<KeyPattern>,
     /// HTTP paths below the target's base that may be asked for. Empty means none.
     pub paths: Vec<PathPattern>,
+    /// Bounds of the operations that change something.
+    pub changes: ChangeBounds,
+}
+
+/// Bounds of the changes that one line of `grants` allows. Each counts for one operation on the line's target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeBounds {
+    /// Most things that one run may touch with it. None means none.
+    pub per_run: u64,
+    /// Most things that all runs of the plugin may touch with it within an hour. None means none.
+    pub per_hour: u64,
+    /// Postgres roles whose sessions may be touched. Empty means all that are not protected.
+    pub users: Vec<KeyPattern>,
+    /// Names of applications whose sessions may be touched. Empty means all that are not protected.
+    pub applications: Vec<KeyPattern>,
+    /// Least age of failed jobs, or least idle time of keys, that may be touched.
+    pub min_age: Duration,
+    /// Shortest and longest time to live that keys may be given.
+    pub ttl: Option<(Duration, Duration)>,
+    /// Methods that requests may have. Empty means none.
+    pub methods: Vec<String>,
 }
 
 /// Why a pattern was refused.

@@ -23,12 +23,32 @@ pub enum Interface {
     Queue,
     /// Requests that ask for no change.
     Http,
+    /// Changing something on a Postgres server.
+    PostgresActions,
+    /// Changing something on a Redis server.
+    RedisActions,
+    /// Changing a job queue.
+    QueueActions,
+    /// Requests that may change something.
+    HttpActions,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Log, Self::Config, Self::State, Self::Clock, Self::Postgres, Self::Redis, Self::Queue, Self::Http];
+    pub const ALL: [Self; 12] = [
+        Self::Log,
+        Self::Config,
+        Self::State,
+        Self::Clock,
+        Self::Postgres,
+        Self::Redis,
+        Self::Queue,
+        Self::Http,
+        Self::PostgresActions,
+        Self::RedisActions,
+        Self::QueueActions,
+        Self::HttpActions,
+    ];
 
     /// Its name in the WIT package.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +61,10 @@ impl Interface {
             Self::Redis => "redis",
             Self::Queue => "queue",
             Self::Http => "http",
+            Self::PostgresActions => "postgres-actions",
+            Self::RedisActions => "redis-actions",
+            Self::QueueActions => "queue-actions",
+            Self::HttpActions => "http-actions",
         }
     }
 
@@ -53,10 +77,10 @@ impl Interface {
     pub const fn system(self) -> Option<System> {
         match self {
             Self::Log | Self::Config | Self::State | Self::Clock => None,
-            Self::Postgres => Some(System::Postgres),
-            Self::Redis => Some(System::Redis),
-            Self::Queue => Some(System::Queue),
-            Self::Http => Some(System::Http),
+            Self::Postgres | Self::PostgresActions => Some(System::Postgres),
+            Self::Redis | Self::RedisActions => Some(System::Redis),
+            Self::Queue | Self::QueueActions => Some(System::Queue),
+            Self::Http | Self::HttpActions => Some(System::Http),
         }
     }
 }
@@ -125,9 +149,24 @@ operations! {
     QueueListFailures = Queue / "list-failures" is Read,
     HttpGet = Http / "get" is Read,
     HttpHead = Http / "head" is Read,
+    PostgresCancelQuery = PostgresActions / "cancel-query" is Change,
+    PostgresTerminateSession = PostgresActions / "terminate-session" is Change,
+    RedisRemoveKeys = RedisActions / "remove-keys" is Change,
+    RedisExpireKeys = RedisActions / "expire-keys" is Change,
+    QueuePause = QueueActions / "pause" is Change,
+    QueueResume = QueueActions / "resume" is Change,
+    QueueCleanFailed = QueueActions / "clean-failed" is Change,
+    QueueRetryFailed = QueueActions / "retry-failed" is Change,
+    HttpSend = HttpActions / "send" is Change,
 }
 
 impl Operation {
+    /// The operation written `interface/function`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (interface, verb) = name.split_once('/')?;
+        Self::ALL.iter().copied().find(|known| known.interface().as_str() == interface && known.verb() == verb)
+    }
+
     /// The operations that a grant on a target of `system` can list.
     pub fn of_system(system: System) -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(move |operation| operation.interface().system() == Some(system))
@@ -154,6 +193,14 @@ mod tests {
             verbs.dedup();
             assert!(count > 0 && verbs.len() == count, "{system}");
         }
+    }
+
+    #[test]
+    fn a_written_operation_is_read_back() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_name(&operation.to_string()), Some(*operation));
+        }
+        assert_eq!(Operation::from_name("postgres/terminate-session"), None);
     }
 
     #[test]

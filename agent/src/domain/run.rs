@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
-use super::{CallRecord, Digest, Label, Outcome, PluginName, RunId, Status, SweepRunId, Timestamp};
+use super::{
+    Approval, CallRecord, ChangeRecord, Digest, Help, Label, Lease, Outcome, Plan, PluginName, RunId, Status,
+    SweepRunId, Timestamp,
+};
 
 /// How changes of a run are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// There can be none: the plugin is a check.
     Check,
+    /// They become entries of a plan, and none is carried out.
+    Plan,
+    /// They are carried out as far as an approved plan lists them.
+    Apply,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Check];
+    pub const ALL: [Self; 3] = [Self::Check, Self::Plan, Self::Apply];
 
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Check => "check",
+            Self::Plan => "plan",
+            Self::Apply => "apply",
         }
     }
 }
@@ -160,6 +169,8 @@ pub enum FailureKind {
     Trap,
     /// The agent had no room for another instance.
     Capacity,
+    /// It asked for a change that the plan it follows does not list.
+    NotInPlan,
     /// Somebody ended it; the message says who.
     Cancelled,
     /// The agent ended while the run was under way.
@@ -170,7 +181,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadParams,
         Self::HostCall,
         Self::Plugin,
@@ -185,6 +196,7 @@ impl FailureKind {
         Self::Exit,
         Self::Trap,
         Self::Capacity,
+        Self::NotInPlan,
         Self::Cancelled,
         Self::Interrupted,
         Self::Internal,
@@ -207,6 +219,7 @@ impl FailureKind {
             Self::Exit => "exit",
             Self::Trap => "trap",
             Self::Capacity => "capacity",
+            Self::NotInPlan => "not_in_plan",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
@@ -295,4 +308,29 @@ pub struct Run {
     pub log: Vec<LogLine>,
     /// Its host calls.
     pub calls: Vec<CallRecord>,
+    /// What it has to do with changes.
+    pub changes: RunChanges,
+}
+
+/// What a run has to do with changes. Nothing, for a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunChanges {
+    /// The plan that it follows, by the run that made it.
+    pub follows: Option<RunId>,
+    /// The run whose changes it gives back.
+    pub undoes: Option<RunId>,
+    /// The plan that it made.
+    pub plan: Option<Plan>,
+    /// Who approved that plan.
+    pub approvals: Vec<Approval>,
+    /// How many people have to, by the rules in force when this was looked up.
+    pub approvals_needed: u32,
+    /// Why it went past the guards of changes, if somebody broke the glass.
+    pub break_glass: Option<String>,
+    /// The changes that it made, or tried to.
+    pub made: Vec<ChangeRecord>,
+    /// The lease that gives its changes back. When a run begins, it says until when.
+    pub lease: Option<Lease>,
+    /// Whether it helped.
+    pub help: Option<Help>,
 }

@@ -70,6 +70,8 @@ macro_rules! ids {
     )+ };
 }
 
+pub(super) use ids;
+
 ids! {
     /// Identifier of one run of a sweep. Ids sort by the time of creation.
     SweepRunId;

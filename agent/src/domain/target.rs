@@ -73,8 +73,38 @@ pub struct Target {
     pub name: TargetName,
 }
 
+/// Why a text is no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a target is written with its system before it, such as postgres/main or queue/email")]
+pub struct InvalidTarget;
+
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (system, name) = text.split_once('/').ok_or(InvalidTarget)?;
+        let system = System::ALL.into_iter().find(|known| known.as_str() == system).ok_or(InvalidTarget)?;
+        Ok(Self { system, name: name.parse().map_err(|_| InvalidTarget)? })
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.system, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_reads_what_it_writes_and_nothing_else() {
+        for good in ["postgres/main", "queue/email", "http/api-2"] {
+            assert_eq!(good.parse::<Target>().unwrap().to_string(), good);
+        }
+        for bad in ["", "main", "postgres", "postgres/", "/main", "mysql/main", "postgres/main/x", "Postgres/main"] {
+            assert_eq!(bad.parse::<Target>(), Err(InvalidTarget), "{bad}");
+        }
     }
 }

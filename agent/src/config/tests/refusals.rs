@@ -16,7 +16,7 @@ fn each_bad_file_earns_its_message() {
             "unknown section",
             "plugin: {}",
             &[
-                "1:1: plugin: there is no such field; choose from server, auth, store, engine, intake, signing, quarantine, targets, plugins, scheduler, sweeps (did you mean `plugins`?)",
+                "1:1: plugin: there is no such field; choose from server, auth, store, engine, intake, signing, quarantine, targets, plugins, budgets, scheduler, sweeps (did you mean `plugins`?)",
             ],
         ),
         (
@@ -40,6 +40,22 @@ fn each_bad_file_earns_its_message() {
             "half of what TLS needs, and a path where a pointer belongs",
             "server: { listen: 0.0.0.0:7117, tls: { certificate: tls.crt } }",
             &["1:38: server.tls: `key` is missing", "1:53: server.tls.certificate: expected a mapping, found text"],
+        ),
+        (
+            "a second login and inverses that cannot be meant",
+            "targets:\n  postgres:\n    a: { url: { env: PG }, signal_url: { env: KEY }, protected: [\"\"] }\n  http:\n    b:\n      base_url: https://h\n      \
+             inverses:\n        - { method: GET, path: /a, undo: { method: DELETE, path: a } }\n        \
+             - { method: POST, path: /a/*, undo: { method: DELETE, path: \"/a?b\" } }\n    \
+             c: { base_url: \"https://h\", inverses: [ { method: PUT, path: /a, undo: { method: PUT, path: /b } }, { method: PUT, path: /a, undo: { method: PUT, path: /c } } ] }\n",
+            &[
+                "3:40: targets.postgres.a.signal_url: what this leads to is no postgres URL: it must begin with postgres:// or postgresql://",
+                "3:66: targets.postgres.a.protected[0]: must not be empty",
+                "8:21: targets.http.b.inverses[0].method: `GET` is no method that changes something; choose from POST, PUT, PATCH, DELETE",
+                "8:66: targets.http.b.inverses[0].undo.path: `a` is no exact path: it begins with `/` and has neither `*` nor a query",
+                "9:33: targets.http.b.inverses[1].path: `/a/*` is no exact path: it begins with `/` and has neither `*` nor a query",
+                "9:69: targets.http.b.inverses[1].undo.path: `/a?b` is no exact path: it begins with `/` and has neither `*` nor a query",
+                "10:43: targets.http.c.inverses: `PUT /a` has two inverses",
+            ],
         ),
         (
             "a host name",
@@ -222,7 +238,7 @@ fn each_bad_grant_earns_its_message() {
         (
             "{ postgres: main, verbs: [query, inspekt] }",
             &["3:34: plugins.p.grants[0].verbs[1]: `inspekt` is no verb of postgres; choose from inspect, sessions, \
-               statements, replication, query (did you mean `inspect`?)"],
+               statements, replication, query, cancel-query, terminate-session (did you mean `inspect`?)"],
         ),
         ("{ postgres: main, verbs: [query, query] }", &["3:34: plugins.p.grants[0].verbs[1]: given twice"]),
         (
@@ -232,7 +248,8 @@ fn each_bad_grant_earns_its_message() {
         (
             "{ queue: email, verbs: [] }",
             &[
-                "3:24: plugins.p.grants[0].verbs: a grant without verbs allows nothing; choose from inspect, list-failures",
+                "3:24: plugins.p.grants[0].verbs: a grant without verbs allows nothing; choose from inspect, list-failures, pause, resume, \
+                 clean-failed, retry-failed",
             ],
         ),
         ("{ queue: email }", &["3:1: plugins.p.grants[0]: `verbs` is missing"]),
@@ -260,7 +277,8 @@ fn each_bad_grant_earns_its_message() {
         ),
         (
             "{ redis: cache, verbs: [ping], keys: [\"*\"] }",
-            &["3:38: plugins.p.grants[0].keys: none of the verbs is bounded by `keys`; it is for scan, usage, read"],
+            &["3:38: plugins.p.grants[0].keys: none of the verbs is bounded by `keys`; it is for scan, usage, read, \
+               remove-keys, expire-keys"],
         ),
         (
             "{ redis: cache, verbs: [read], keys: [] }",
@@ -290,13 +308,96 @@ fn each_bad_grant_earns_its_message() {
             &[
                 "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http",
                 "3:3: plugins.p.grants[0].kubernetes: there is no such field; choose from postgres, redis, queue, http, \
-                 verbs, keys, paths",
+                 verbs, keys, paths, per_run, per_hour, users, applications, min_age, ttl, methods",
             ],
+        ),
+        (
+            "{ queue: email, verbs: [clean-failed] }",
+            &["3:1: plugins.p.grants[0]: `clean-failed` needs `per_run`; add how many things it may touch"],
+        ),
+        (
+            "{ queue: email, verbs: [inspect], per_run: 1 }",
+            &[
+                "3:44: plugins.p.grants[0].per_run: none of the verbs is bounded by `per_run`; it is for pause, resume, \
+               clean-failed, retry-failed",
+            ],
+        ),
+        (
+            "{ redis: cache, verbs: [expire-keys], keys: [a], per_run: 1, ttl: 1d..1m }",
+            &[
+                "3:67: plugins.p.grants[0].ttl: `1d..1m` is no range of times; write the shortest and the longest, such as \
+               10m..1d",
+            ],
+        ),
+        (
+            "{ http: api, verbs: [send], paths: [/a], methods: [GET], per_run: 1 }",
+            &[
+                "3:52: plugins.p.grants[0].methods[0]: `GET` is no method that changes something; choose from POST, PUT, \
+               PATCH, DELETE",
+            ],
+        ),
+        (
+            "{ queue: email, verbs: [pause], per_run: 5, per_hour: 2 }",
+            &["3:1: plugins.p.grants[0]: `per_hour: 2` would never let `per_run: 5` happen"],
+        ),
+        (
+            "{ queue: email, verbs: [pause], per_run: 0 }",
+            &["3:42: plugins.p.grants[0].per_run: `0` is out of range; the least is 1, the most 1000000000"],
         ),
     ];
     for (grant, expected) in table {
         let text = format!("{TARGETS}plugins: {{ p: {{ source: {{ file: p }}, grants: [\n{grant}\n] }} }}\n");
         assert_eq!(problems_of(&text), *expected, "{grant}");
+    }
+}
+
+#[test]
+fn each_bad_guard_earns_its_message() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "plugins: { p: { source: upload, approval: three, cooldown: 0s } }",
+            &[
+                "2:43: plugins.p.approval: `three` is no number of approvals; choose from none, one, two",
+                "2:60: plugins.p.cooldown: `0s` is out of range; the least is 1s, the most 7d",
+            ],
+        ),
+        (
+            "budgets: [{}]",
+            &[
+                "2:11: budgets[0]: `target` is missing",
+                "2:11: budgets[0]: `verbs` is missing",
+                "2:11: budgets[0]: `per_hour` is missing",
+            ],
+        ),
+        (
+            "budgets: [{ target: main, verbs: [pause], per_hour: 0 }]",
+            &[
+                "2:21: budgets[0].target: `main` is no target: a target is written with its system before it, such as \
+                 postgres/main or queue/email",
+                "2:53: budgets[0].per_hour: `0` is out of range; the least is 1, the most 1000000000",
+            ],
+        ),
+        (
+            "budgets: [{ target: postgres/mian, verbs: [query], per_hour: 1 }]",
+            &["2:21: budgets[0].target: there is no postgres target `mian`; choose from main (did you mean `main`?)"],
+        ),
+        (
+            "budgets: [{ target: queue/email, verbs: [pause, inspect], per_hour: 1 }]",
+            &[
+                "2:41: budgets[0].verbs: `inspect` changes nothing, and a budget counts changes; choose from pause, resume, \
+               clean-failed, retry-failed",
+            ],
+        ),
+        (
+            "budgets: [{ target: queue/email, verbs: [], per_hour: 1 }]",
+            &[
+                "2:41: budgets[0].verbs: a budget without verbs counts nothing; choose from pause, resume, clean-failed, \
+               retry-failed",
+            ],
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(problems_of(&format!("{TARGETS}{text}\n")), *expected, "{text}");
     }
 }
 

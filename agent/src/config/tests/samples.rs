@@ -84,6 +84,7 @@ fn the_configuration_of_the_demo_parses() {
     fs::create_dir(directory.path().join("secrets")).unwrap();
     let secrets = [
         ("postgres", "postgres://h/d"),
+        ("postgres-signal", "postgres://h/d"),
         ("redis", "redis://h"),
         ("queue", "redis://h"),
         ("token-key", "0123456789abcdef0123456789abcdef"),
@@ -120,10 +121,13 @@ fn all_fields() -> Vec<String> {
         "targets: { queue: { a: { X: 1 } } }",
         "targets: { http: { a: { X: 1 } } }",
         "targets: { http: { a: { ca: { X: 1 } } } }",
+        "targets: { http: { a: { inverses: [ { X: 1 } ] } } }",
+        "targets: { http: { a: { inverses: [ { undo: { X: 1 } } ] } } }",
         "plugins: { p: { X: 1 } }",
         "plugins: { p: { source: { X: 1 } } }",
         "plugins: { p: { grants: [ { X: 1 } ] } }",
         "plugins: { p: { limits: { X: 1 } } }",
+        "budgets: [ { X: 1 } ]",
         "scheduler: { X: 1 }",
         "sweeps: { s: { X: 1 } }",
         "sweeps: { s: { checks: [ { X: 1 } ] } }",
