@@ -8,21 +8,27 @@
 //! read(target, arguments, call) ─► budget ─► policy::decide ─► call(permit, limits) until the deadline ─► record
 //! ```
 //!
+//! A call that changes something goes through [`Journal::change`] instead: see [`changes`].
+//!
 //! Knows nothing of wasmtime, of single clients, of the store or of the API.
 
 pub mod arguments;
 pub mod budget;
+pub mod change;
+pub mod changes;
 mod observer;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use arguments::Arguments;
+pub use change::{Change, Halt, Performed, Settled, canonical};
+pub use changes::{Changes, Disposition, Intent, IntentError, Ledger, Receipt};
 pub use observer::{Observer, Unobserved};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, Timestamp};
+use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, System, Timestamp};
 use crate::policy::{Grants, Op, Permit, decide};
 use budget::Budget;
 
@@ -38,6 +44,9 @@ pub enum Stop {
     /// The budget of log lines was used up, and the guest went on writing.
     #[error("the run went on logging after its budget was used up")]
     Log,
+    /// The guest asked for a change that its plan does not list.
+    #[error("the run asked for a change that its plan does not list")]
+    NotInPlan,
     /// A function other than `describe` was reached while the plugin describes itself.
     #[error("`describe` called the host")]
     Describing,
@@ -54,6 +63,8 @@ pub struct Journal {
     records: Vec<CallRecord>,
     /// The call that waits for its answer. It is left here when the run ends meanwhile.
     under_way: Option<Opening>,
+    changes: Changes,
+    touched: changes::Touched,
     observer: Arc<dyn Observer>,
 }
 
@@ -78,6 +89,8 @@ impl Journal {
             local_budget: Budget::new(limits.calls, 0),
             records: Vec::new(),
             under_way: None,
+            changes: Changes::Refuse,
+            touched: changes::Touched::default(),
             observer: Arc::new(Unobserved),
         }
     }
@@ -85,6 +98,11 @@ impl Journal {
     /// The same journal, of whose calls `observer` hears.
     pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
+    }
+
+    /// The same journal, which treats changes like that.
+    pub fn treating(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 
     /// Whoever hears of the run's calls.
@@ -168,7 +186,7 @@ impl Journal {
         let target: String = target.chars().take(64).collect();
         Opening {
             operation: O::OPERATION.to_string(),
-            target: format!("{}/{target}", O::OPERATION.interface()),
+            target: format!("{}/{target}", O::OPERATION.interface().system().map_or("", System::as_str)),
             arguments,
             started: self.clock.now(),
             instant: Instant::now(),
@@ -184,10 +202,7 @@ impl Journal {
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => {
-                let decision = match &error {
-                    CallError::Denied(denial) => Decision::Denied(denial.reason),
-                    _ => Decision::Permitted,
-                };
+                let decision = Decision::of(&error);
                 return Ok(Err(self.close(opening, decision, error)));
             }
         };
@@ -211,6 +226,10 @@ impl Journal {
         error
     }
 
+    fn next_sequence(&self) -> u32 {
+        u32::try_from(self.records.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     fn keep(&mut self, record: CallRecord) {
         self.observer.call(&record);
         self.records.push(record);
@@ -218,7 +237,7 @@ impl Journal {
 
     fn record(&self, opening: Opening, decision: Decision) -> CallRecord {
         CallRecord {
-            sequence: u32::try_from(self.records.len()).unwrap_or(u32::MAX).saturating_add(1),
+            sequence: self.next_sequence(),
             operation: opening.operation,
             target: opening.target,
             arguments: opening.arguments.into_json(),
@@ -264,12 +283,18 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::{DenialReason, Grant, Operation, System, Target};
+    use crate::domain::{ChangeBounds, DenialReason, Grant, Operation, Target};
     use crate::policy::op::PostgresQuery;
 
     fn journal(limits: &Limits, granted: bool) -> Journal {
         let target = Target { system: System::Postgres, name: "main".parse().unwrap() };
-        let line = Grant { target, operations: vec![Operation::PostgresQuery], keys: vec![], paths: vec![] };
+        let line = Grant {
+            target,
+            operations: vec![Operation::PostgresQuery],
+            keys: vec![],
+            paths: vec![],
+            changes: ChangeBounds::default(),
+        };
         let lines = if granted { vec![line] } else { vec![] };
         let grants = Grants::new("probe".parse().unwrap(), lines);
         let clock = ManualClock::at(Timestamp::from_millis(1_000));

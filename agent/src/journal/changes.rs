@@ -1,0 +1,541 @@
+//! The single path of a call that changes something: in a plan it is previewed and listed, and with a plan it is compared,
+//! recorded and carried out.
+//!
+//! ```text
+//! change(target, arguments, make) ─► budget ─► policy::decide ─► make(permit) ─► in the plan? ─► preview ─► per run
+//!
+//!     plan    needed? ─► list it                                               ─► receipt `planned`
+//!     apply   needed? ─► ground as planned? ─► intent, durable ─► perform ─► result ─► receipt `applied`
+//! ```
+//!
+//! What is not needed any more is `unchanged`; what rests on moved ground is a `conflict` and not done; what the plan does
+//! not list, and would have listed had it been asked for, ends the run. A change under way is not cut off with its run: it is asked to halt, and what it did is recorded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::{Arguments, Change, Halt, Journal, Opening, Performed, Stop};
+use crate::domain::{
+    CallError, CallLimits, ChangeCall, Decision, Denial, DenialReason, Difference, Done, Fact, Fate, Operation, Plan,
+    PlannedChange, Preview, TargetName, Undo,
+};
+use crate::policy::{ChangeOp, Count, Permit, decide};
+
+/// How long a change under way is waited for after the run has to be over. It was asked to halt, and clients keep the
+/// deadline by themselves; this is for one that hangs all the same.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a run treats changes.
+pub enum Changes {
+    /// There can be none.
+    Refuse,
+    /// They become a plan.
+    Plan(Planning),
+    /// They are carried out as far as a plan lists them.
+    Follow(Following),
+}
+
+/// A plan that is being made.
+pub struct Planning {
+    io: Handle,
+    changes: Vec<PlannedChange>,
+}
+
+/// A plan that is being carried out.
+pub struct Following {
+    io: Handle,
+    plan: Arc<Plan>,
+    ledger: Arc<dyn Ledger>,
+    /// How many changes of the plan were asked for or passed over.
+    next: usize,
+    /// How many changes were recorded.
+    recorded: u32,
+    halt: Halt,
+    under_way: Option<JoinHandle<Ended>>,
+}
+
+/// A change that is over: what is recorded of it, and what the guest is told; none where nothing needed to change.
+struct Ended {
+    fate: Fate,
+    told: Result<Option<Done>, CallError>,
+}
+
+/// Where intents and results are made durable.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Record that a change is about to be done, unless that would pass what an hour allows. Durable when it answers.
+    async fn intend(&self, intent: Intent) -> Result<(), IntentError>;
+
+    /// Record what became of the change at `position`. Tries for as long as it makes sense.
+    async fn settle(&self, position: u32, fate: &Fate);
+
+    /// Record a change that was asked for and not begun: nothing needed to change, or its ground had moved.
+    async fn pass_over(&self, intent: Intent, fate: &Fate);
+}
+
+/// A change that is about to be done.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Its place among the changes of the run, from 1.
+    pub position: u32,
+    /// The call of the run that asked for it.
+    pub sequence: u32,
+    /// What the plan says of it.
+    pub planned: PlannedChange,
+    /// Most things that all runs of the plugin may touch with this operation on this target within an hour.
+    pub per_hour: u64,
+}
+
+/// Why an intent was not recorded. Nothing is done then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntentError {
+    /// An hour's bound would be passed.
+    #[error("{0}")]
+    Exhausted(String),
+    /// Somebody has frozen changes since the run began.
+    #[error("{0}")]
+    Frozen(String),
+    /// The store does not take it.
+    #[error("the change cannot be recorded before it is done, and so is not done")]
+    Unrecorded,
+}
+
+/// What a change tells the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The number of the call in the record of the run.
+    pub sequence: u32,
+    /// What became of it.
+    pub disposition: Disposition,
+    /// The change in one line.
+    pub summary: String,
+    /// What it made different, or would.
+    #[serde(skip)]
+    pub differences: Vec<Difference>,
+    /// Whether it can be given back.
+    pub reversible: bool,
+    /// What the system answered, a JSON document.
+    pub answer: Option<String>,
+}
+
+/// Whether a change happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// It was carried out.
+    Applied,
+    /// It stands in the plan.
+    Planned,
+    /// Nothing needed to change.
+    Unchanged,
+}
+
+impl Changes {
+    /// Make a plan. Clients work on `io`.
+    pub fn plan(io: Handle) -> Self {
+        Self::Plan(Planning { io, changes: Vec::new() })
+    }
+
+    /// Carry out `plan`. Clients work on `io`.
+    pub fn follow(plan: Arc<Plan>, ledger: Arc<dyn Ledger>, io: Handle) -> Self {
+        let halt = Halt::default();
+        Self::Follow(Following { io, plan, ledger, next: 0, recorded: 0, halt, under_way: None })
+    }
+}
+
+impl Following {
+    /// The next change of the plan that asks for the same. What stands before it was not asked for, and is passed over.
+    fn listed(&mut self, call: &ChangeCall) -> Option<Box<PlannedChange>> {
+        let rest = self.plan.changes.get(self.next..)?;
+        let ahead = rest.iter().position(|planned| planned.call == *call)?;
+        self.next += ahead + 1;
+        rest.get(ahead).cloned().map(Box::new)
+    }
+
+    fn intent(&mut self, sequence: u32, planned: PlannedChange, per_hour: u64) -> Intent {
+        self.recorded += 1;
+        Intent { position: self.recorded, sequence, planned, per_hour }
+    }
+}
+
+/// The change that is given back.
+struct Back<'a> {
+    left: &'a [Fact],
+    position: u32,
+}
+
+/// Where a change stands in a plan.
+enum Place {
+    /// In the one that is being made.
+    New,
+    /// In the one that is being followed.
+    Listed(Box<PlannedChange>),
+    /// Not in the one that is being followed.
+    Nowhere,
+}
+
+/// What one run has touched so far, by operation and target.
+#[derive(Default)]
+pub(super) struct Touched(HashMap<(Operation, TargetName), u64>);
+
+impl Touched {
+    /// Count what `preview` would touch, unless that is more than a run may.
+    fn add(&mut self, call: &ChangeCall, preview: &Preview, count: Count) -> Result<(), Denial> {
+        let touched = self.0.entry((call.operation, call.target.clone())).or_default();
+        let total = touched.saturating_add(preview.objects);
+        if total > count.per_run {
+            let most = count.per_run;
+            let message = format!("it would touch {total} with this run, and the grant says `per_run: {most}`");
+            return Err(denial(call, DenialReason::OutOfBounds, message));
+        }
+        *touched = total;
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// Carry out a call that changes something, as the run's mode lets it. The outer error ends the run; the inner one goes
+    /// to the guest. `make` gives the change for the permit, and refuses arguments that make no sense or lie outside it.
+    pub async fn change<O, M>(
+        &mut self,
+        target: &str,
+        arguments: Arguments,
+        make: M,
+    ) -> Result<Result<Receipt, CallError>, Stop>
+    where
+        O: ChangeOp,
+        M: FnOnce(Permit<O>) -> Result<Arc<dyn Change>, CallError>,
+    {
+        let opening = self.open::<O>(target, arguments);
+        if let Err(spent) = self.budget.take_call() {
+            if spent.told_before {
+                return Err(Stop::Calls);
+            }
+            return Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message))));
+        }
+        let made = decide::<O>(&self.grants, target).map_err(CallError::from).and_then(|permit| {
+            let count = permit.count();
+            Ok((make(permit)?, count))
+        });
+        match made {
+            Ok((change, count)) => self.carry_out(opening, change, count, None).await,
+            Err(error) => Ok(Err(self.refuse(opening, error))),
+        }
+    }
+
+    /// Carry out a change that gives another one back. Its permit rests on the record of that one, so that no grant is asked.
+    /// `left` is how that one left things; what is different now is somebody else's, and a conflict.
+    pub async fn give_back(
+        &mut self,
+        change: Arc<dyn Change>,
+        left: &[Fact],
+        position: u32,
+    ) -> Result<Result<Receipt, CallError>, Stop> {
+        let call = change.call();
+        let opening = Opening {
+            operation: call.operation.to_string(),
+            target: call.target().map_or_else(String::new, |target| target.to_string()),
+            arguments: Arguments::none(),
+            started: self.clock.now(),
+            instant: Instant::now(),
+        };
+        let back = Back { left, position };
+        self.carry_out(opening, change, Count { per_run: u64::MAX, per_hour: u64::MAX }, Some(back)).await
+    }
+
+    /// True when changes are listed and not carried out.
+    pub const fn makes_a_plan(&self) -> bool {
+        matches!(self.changes, Changes::Plan(_))
+    }
+
+    /// The changes that were listed, in order. Empty unless the run makes a plan.
+    pub fn take_planned(&mut self) -> Vec<PlannedChange> {
+        match &mut self.changes {
+            Changes::Plan(planning) => std::mem::take(&mut planning.changes),
+            Changes::Refuse | Changes::Follow(_) => Vec::new(),
+        }
+    }
+
+    /// Wait for the change that was under way when the run ended, so that its record is complete.
+    pub async fn conclude(&mut self) {
+        let Changes::Follow(following) = &mut self.changes else { return };
+        following.halt.ask();
+        let Some(task) = following.under_way.take() else { return };
+        // Its fate was recorded by the task itself; one that hangs stays an intent without a result.
+        let _ = tokio::time::timeout(GRACE, task).await;
+    }
+
+    async fn carry_out(
+        &mut self,
+        opening: Opening,
+        change: Arc<dyn Change>,
+        count: Count,
+        back: Option<Back<'_>>,
+    ) -> Result<Result<Receipt, CallError>, Stop> {
+        let call = change.call();
+        let (place, io) = match &mut self.changes {
+            Changes::Refuse => {
+                let error = CallError::Denied(not_in_plan(&call, "a run that neither makes a plan nor follows one"));
+                return Ok(Err(self.refuse(opening, error)));
+            }
+            Changes::Plan(planning) => (Place::New, planning.io.clone()),
+            Changes::Follow(following) => {
+                (following.listed(&call).map_or(Place::Nowhere, Place::Listed), following.io.clone())
+            }
+        };
+        let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
+        self.under_way = Some(opening);
+        let previewed = preview(io, change.clone(), limits).await;
+        let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
+        let preview = match previewed {
+            Some(Ok(preview)) => preview,
+            Some(Err(error)) => return Ok(Err(self.refuse(opening, error))),
+            None => {
+                self.close(
+                    opening,
+                    Decision::Permitted,
+                    CallError::TimedOut("the run reached its deadline".to_owned()),
+                );
+                return Err(Stop::Deadline);
+            }
+        };
+        match place {
+            Place::New => Ok(self.list(opening, call, preview, count, back)),
+            Place::Listed(planned) => self.follow(opening, change, *planned, &preview, count).await,
+            Place::Nowhere => self.turn_away(opening, &call, &preview, count),
+        }
+    }
+
+    /// What the plan does not list, and why: it was not needed or not allowed when the plan was made, and is answered as it was
+    /// then. Everything else is something that nobody has looked at, and ends the run.
+    fn turn_away(
+        &mut self,
+        opening: Opening,
+        call: &ChangeCall,
+        preview: &Preview,
+        count: Count,
+    ) -> Result<Result<Receipt, CallError>, Stop> {
+        if !preview.is_needed() {
+            let receipt = self.receipt(Disposition::Unchanged, preview);
+            return Ok(self.answer(opening, receipt));
+        }
+        if let Err(denial) = self.touched.add(call, preview, count) {
+            return Ok(Err(self.refuse(opening, denial.into())));
+        }
+        self.refuse(opening, not_in_plan(call, "the plan that this run follows").into());
+        Err(Stop::NotInPlan)
+    }
+
+    /// Put a change into the plan that is being made.
+    fn list(
+        &mut self,
+        opening: Opening,
+        call: ChangeCall,
+        preview: Preview,
+        count: Count,
+        back: Option<Back<'_>>,
+    ) -> Result<Receipt, CallError> {
+        let moved = back.as_ref().filter(|_| preview.is_needed()).and_then(|back| moved(back.left, &preview.ground));
+        if let Some(moved) = moved {
+            return Err(self.refuse(opening, CallError::Conflict(moved)));
+        }
+        if let Err(denial) = self.touched.add(&call, &preview, count) {
+            return Err(self.refuse(opening, denial.into()));
+        }
+        let disposition = if preview.is_needed() { Disposition::Planned } else { Disposition::Unchanged };
+        let receipt = self.receipt(disposition, &preview);
+        if let (Changes::Plan(planning), Disposition::Planned) = (&mut self.changes, disposition) {
+            let position = u32::try_from(planning.changes.len()).unwrap_or(u32::MAX).saturating_add(1);
+            planning.changes.push(PlannedChange {
+                position,
+                gives_back: back.map(|back| back.position),
+                call,
+                preview,
+            });
+        }
+        self.answer(opening, receipt)
+    }
+
+    /// Do what the plan lists, if it is still needed and its ground is still there.
+    async fn follow(
+        &mut self,
+        opening: Opening,
+        change: Arc<dyn Change>,
+        planned: PlannedChange,
+        now: &Preview,
+        count: Count,
+    ) -> Result<Result<Receipt, CallError>, Stop> {
+        if let Err(denial) = self.touched.add(&planned.call, &planned.preview, count) {
+            return Ok(Err(self.refuse(opening, denial.into())));
+        }
+        let sequence = self.next_sequence();
+        let Changes::Follow(following) = &mut self.changes else { return Err(Stop::NotInPlan) };
+        let (io, ledger, halt) = (following.io.clone(), following.ledger.clone(), following.halt.clone());
+        let intent = following.intent(sequence, planned.clone(), count.per_hour);
+        if !now.is_needed() {
+            ledger.pass_over(intent, &Fate::Unchanged).await;
+            let receipt = self.receipt(Disposition::Unchanged, now);
+            return Ok(self.answer(opening, receipt));
+        }
+        if let Some(moved) = moved(&planned.preview.ground, &now.ground) {
+            ledger.pass_over(intent, &Fate::Conflict(moved.clone())).await;
+            return Ok(Err(self.refuse(opening, CallError::Conflict(moved))));
+        }
+        let position = intent.position;
+        match ledger.intend(intent).await {
+            Ok(()) => {}
+            Err(error @ IntentError::Exhausted(_)) => {
+                return Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(error.to_string()))));
+            }
+            Err(error @ IntentError::Frozen(_)) => {
+                let denial = denial(&planned.call, DenialReason::Frozen, error.to_string());
+                return Ok(Err(self.refuse(opening, denial.into())));
+            }
+            Err(error @ IntentError::Unrecorded) => {
+                return Ok(Err(self.refuse(opening, CallError::Unavailable(error.to_string()))));
+            }
+        }
+        let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
+        let preview = planned.preview.clone();
+        let task = io.spawn(async move {
+            let ended = Ended::of(change.perform(&preview, &limits, &halt).await);
+            ledger.settle(position, &ended.fate).await;
+            ended
+        });
+        self.under_way = Some(opening);
+        let ended = self.performed(task).await;
+        let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
+        self.report(opening, &planned.preview, ended)
+    }
+
+    /// Wait for a change until the run's deadline. None when that passes first; the change then goes on until it halts.
+    async fn performed(&mut self, task: JoinHandle<Ended>) -> Option<Ended> {
+        let deadline = self.deadline;
+        let Changes::Follow(following) = &mut self.changes else { return None };
+        // Kept where the end of the run finds it: the guest, and this future with it, may be dropped while it waits.
+        let task = following.under_way.insert(task);
+        match tokio::time::timeout_at((deadline + GRACE).into(), task).await {
+            Ok(ended) => {
+                following.under_way = None;
+                ended.ok()
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Tell the guest what became of a change.
+    fn report(
+        &mut self,
+        opening: Opening,
+        planned: &Preview,
+        ended: Option<Ended>,
+    ) -> Result<Result<Receipt, CallError>, Stop> {
+        let Some(ended) = ended else {
+            let error = CallError::TimedOut("the run ended before the change was over".to_owned());
+            self.close(opening, Decision::Permitted, error);
+            return Err(Stop::Deadline);
+        };
+        let receipt = match ended.told {
+            Ok(Some(done)) => Receipt {
+                sequence: self.next_sequence(),
+                disposition: Disposition::Applied,
+                summary: planned.summary.clone(),
+                differences: done.differences,
+                reversible: done.inverse.is_some(),
+                answer: done.answer,
+            },
+            Ok(None) => self.receipt(Disposition::Unchanged, planned),
+            Err(error) => return Ok(Err(self.refuse(opening, error))),
+        };
+        Ok(self.answer(opening, receipt))
+    }
+
+    fn receipt(&self, disposition: Disposition, preview: &Preview) -> Receipt {
+        Receipt {
+            sequence: self.next_sequence(),
+            disposition,
+            summary: preview.summary.clone(),
+            differences: preview.differences.clone(),
+            reversible: matches!(preview.undo, Undo::Possible(_)),
+            answer: None,
+        }
+    }
+
+    /// Count and record a receipt like any other answer. The change stands even where the run has no budget left for it.
+    fn answer(&mut self, opening: Opening, receipt: Receipt) -> Result<Receipt, CallError> {
+        self.settle(opening, Ok(receipt)).unwrap_or_else(|stop| Err(CallError::Exhausted(stop.to_string())))
+    }
+
+    fn refuse(&mut self, opening: Opening, error: CallError) -> CallError {
+        let decision = Decision::of(&error);
+        self.close(opening, decision, error)
+    }
+}
+
+/// None when the deadline passes first. The look at the target is given up then.
+async fn preview(io: Handle, change: Arc<dyn Change>, limits: CallLimits) -> Option<Result<Preview, CallError>> {
+    let mut looking = Looking(io.spawn(async move { change.preview(&limits).await }));
+    let looked = tokio::time::timeout_at(limits.deadline.into(), &mut looking.0).await.ok()?;
+    Some(looked.unwrap_or_else(|_| Err(CallError::Unavailable("the look at the target broke off".to_owned()))))
+}
+
+/// Ends with whoever waits for it.
+struct Looking(JoinHandle<Result<Preview, CallError>>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Ended {
+    fn of(performed: Performed) -> Self {
+        match performed {
+            Performed::Done(done) if done.objects == 0 && done.incomplete.is_none() => {
+                Self { fate: Fate::Unchanged, told: Ok(None) }
+            }
+            Performed::Done(done) => Self { fate: Fate::Applied(done.clone()), told: Ok(Some(done)) },
+            Performed::Nothing(error) => {
+                let fate = match &error {
+                    CallError::Conflict(moved) => Fate::Conflict(moved.clone()),
+                    other => Fate::Failed(other.to_string()),
+                };
+                Self { fate, told: Err(error) }
+            }
+            Performed::Unknown(error) => Self { fate: Fate::Unknown(error.to_string()), told: Err(error) },
+        }
+    }
+}
+
+/// What is not as it was, in words.
+pub(super) fn moved(planned: &[Fact], now: &[Fact]) -> Option<String> {
+    let is = |name: &str| now.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str());
+    let mut moved = Vec::new();
+    for was in planned {
+        let found = is(&was.name);
+        if found != Some(was.value.as_str()) {
+            moved.push(format!("{} was {}, is {}", was.name, was.value, found.unwrap_or("gone")));
+        }
+    }
+    (!moved.is_empty()).then(|| moved.join("; "))
+}
+
+fn not_in_plan(call: &ChangeCall, whom: &str) -> Denial {
+    let arguments = super::arguments::cut(&call.arguments, 300);
+    let message = format!("{whom} does not list it with these arguments: {arguments}");
+    denial(call, DenialReason::NotInPlan, message)
+}
+
+fn denial(call: &ChangeCall, reason: DenialReason, message: String) -> Denial {
+    let target = call.target().map_or_else(String::new, |target| target.to_string());
+    Denial { operation: call.operation.to_string(), target, reason, message }
+}
+
+#[cfg(test)]
+mod tests;
