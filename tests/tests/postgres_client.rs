@@ -4,6 +4,8 @@
 
 #[path = "postgres_client/attempts.rs"]
 mod attempts;
+#[path = "postgres_client/changes.rs"]
+mod changes;
 #[path = "postgres_client/common.rs"]
 mod common;
 #[path = "postgres_client/escapes.rs"]

@@ -1,4 +1,4 @@
-//! Looking at Postgres servers.
+//! Looking at Postgres servers, and ending sessions of theirs.
 //!
 //! [`Postgres`] is one target: a small pool of connections under one login, and the operations of the WIT interface
 //! `postgres` as methods that each want their permit. Everything runs in a read-only transaction that is rolled back,
@@ -14,8 +14,12 @@
 //! ```
 //!
 //! Dropping a call cancels its statement at the server and closes its connection.
+//!
+//! What `postgres-actions` offers goes under a second login with a pool of its own, which looks as well, so that what is
+//! judged and what is signalled are seen by the same eyes (change).
 
 mod admission;
+mod change;
 mod connection;
 mod doctor;
 mod error;
@@ -33,6 +37,7 @@ mod tls;
 mod value;
 mod window;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -40,6 +45,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Config, Row};
 
+pub use change::PROTECTED;
 pub use query::{Column, RowSet};
 pub use replication::{ReplicationState, Standby};
 pub use server::Server;
@@ -47,8 +53,9 @@ pub use sessions::{Session, SessionFilter, SessionKey};
 pub use statements::{Statement, StatementFilter, StatementOrder};
 pub use value::Value;
 
-use crate::domain::{CallError, CallLimits, Secret, TargetName};
-use crate::policy::{Op, Permit, op};
+use crate::domain::{CallError, CallLimits, ChangeCall, KeyPattern, Operation, Secret, TargetName};
+use crate::journal::Change;
+use crate::policy::{Op, Permit, op, permit_undo};
 use admission::Gate;
 use connection::Connector;
 use error::Names;
@@ -63,6 +70,9 @@ const APPLICATION: &str = "paramedic";
 /// What the figures of all statements of a database may take; they are compared, not handed on.
 const SAMPLE_BYTES: usize = 16 << 20;
 
+/// Connections under the login that ends sessions: one that looks or signals, and one for whoever comes meanwhile.
+const SIGNAL_CONNECTIONS: usize = 2;
+
 /// What a window must leave of a call's time, for the samples themselves.
 const WINDOW_MARGIN: Duration = Duration::from_millis(500);
 
@@ -72,9 +82,13 @@ pub struct Settings {
     /// URL of the server, in the form that `libpq` takes, with one host. `sslmode` may be `disable`, `prefer` (the
     /// default) or `require`; `verify-ca` and `verify-full` mean `require`, which verifies both certificate and name.
     pub url: Secret,
+    /// URL of the same server with the login that cancels statements and ends sessions; without it nothing does.
+    pub signal_url: Option<Secret>,
+    /// Names of applications, as patterns, whose sessions are left alone whatever a grant says.
+    pub protected: Vec<KeyPattern>,
     /// Certificates in PEM that `require` trusts instead of the system's.
     pub tls_root: Option<Vec<u8>>,
-    /// Most connections at a time.
+    /// Most connections at a time under `url`.
     pub connections: usize,
     /// Longest time from the first packet to the end of the login.
     pub connect_timeout: Duration,
@@ -89,6 +103,8 @@ impl Settings {
     pub fn new(url: Secret) -> Self {
         Self {
             url,
+            signal_url: None,
+            protected: PROTECTED.iter().filter_map(|pattern| pattern.parse().ok()).collect(),
             tls_root: None,
             connections: 4,
             connect_timeout: Duration::from_secs(5),
@@ -107,6 +123,12 @@ pub enum SettingsError {
     /// A target is one server.
     #[error("the URL must name one host, in `host` or `hostaddr`")]
     Hosts,
+    /// Both logins are for one server, whose processes have one set of numbers.
+    #[error("signal_url must lead to the same host and port as url")]
+    OtherServer,
+    /// The same for the second URL.
+    #[error("signal_url cannot be used")]
+    Signal(#[source] Box<Self>),
     /// A choice between servers has no meaning for one.
     #[error("the URL must not have `target_session_attrs`: a target is one server")]
     SessionAttributes,
@@ -127,34 +149,36 @@ pub struct Postgres {
     pool: Pool,
     gate: Gate,
     names: Names,
+    signaller: Option<Signaller>,
     settings: Settings,
     way: doctor::Way,
+}
+
+/// The login that may end sessions.
+struct Signaller {
+    pool: Pool,
+    names: Names,
 }
 
 impl Postgres {
     /// The target `name`. Nothing connects yet.
     pub fn new(name: TargetName, settings: Settings) -> Result<Self, SettingsError> {
-        let config = config(&settings.url)?;
-        let (host, port) = address(&config)?;
-        let names = Names::of(&config);
-        let way = doctor::Way { local: doctor::is_local(&host), verified: config.get_ssl_mode() == SslMode::Require };
-        let connector = Connector {
-            host,
-            port,
-            tls: tls::connector(config.get_ssl_mode(), settings.tls_root.as_deref())?,
-            config,
-            names: names.clone(),
-            timeout: settings.connect_timeout,
-            allow_superuser: settings.allow_superuser,
-        };
+        let connector = connector(&settings.url, &settings, login::MONITOR)?;
+        let names = connector.names.clone();
+        let verified = connector.config.get_ssl_mode() == SslMode::Require;
+        let way = doctor::Way { local: doctor::is_local(&connector.host), verified };
+        let signaller = signaller(&settings, (&connector.host, connector.port))?;
         let pool = Pool::new(connector, settings.connections);
-        Ok(Self { name, pool, gate: Gate::default(), names, settings, way })
+        Ok(Self { name, pool, gate: Gate::default(), names, signaller, settings, way })
     }
 
-    /// From now on keeps a connection, for the moment when the server has no slot left for a new one. The first call
-    /// does the same. Needs a runtime.
+    /// From now on keeps a connection of each login, for the moment when the server has no slot left for a new one. The
+    /// first call does the same. Needs a runtime.
     pub fn keep_warm(&self) {
         self.pool.keep_warm();
+        if let Some(signaller) = &self.signaller {
+            signaller.pool.keep_warm();
+        }
     }
 
     /// The state of the server; the equivalent of a readiness probe.
@@ -230,6 +254,38 @@ impl Postgres {
             names: &self.names,
         };
         self.pool.run(limits, &flight).await
+    }
+
+    /// Cancel the statement that a session is running.
+    pub fn cancel_query(
+        self: &Arc<Self>,
+        permit: Permit<op::PostgresCancelQuery>,
+        session: SessionKey,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        self.assert_ours(&permit);
+        change::cancel(self, permit, session)
+    }
+
+    /// Disconnect a session.
+    pub fn terminate_session(
+        self: &Arc<Self>,
+        permit: Permit<op::PostgresTerminateSession>,
+        session: SessionKey,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        self.assert_ours(&permit);
+        change::terminate(self, permit, session)
+    }
+
+    /// A change that was recorded, to find out what became of it. None of these can be given back.
+    pub fn recorded(self: &Arc<Self>, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
+        let session = change::recorded_session(call)?;
+        if call.operation == Operation::PostgresCancelQuery {
+            self.cancel_query(permit_undo(&call.target), session)
+        } else if call.operation == Operation::PostgresTerminateSession {
+            self.terminate_session(permit_undo(&call.target), session)
+        } else {
+            Err(CallError::Invalid(format!("{} is no change of a session", call.operation)))
+        }
     }
 
     async fn extension(&self, limits: &CallLimits) -> Result<Extension, CallError> {
@@ -325,6 +381,32 @@ fn nothing() -> CallError {
     CallError::Unavailable("the server's answer is empty".to_owned())
 }
 
+/// The way to the server under the login in `url`; `role` is what the operator reads when it is refused.
+fn connector(url: &Secret, settings: &Settings, role: &'static str) -> Result<Connector, SettingsError> {
+    let config = config(url)?;
+    let (host, port) = address(&config)?;
+    Ok(Connector {
+        host,
+        port,
+        tls: tls::connector(config.get_ssl_mode(), settings.tls_root.as_deref())?,
+        names: Names::of(&config),
+        config,
+        timeout: settings.connect_timeout,
+        allow_superuser: settings.allow_superuser,
+        role,
+    })
+}
+
+fn signaller(settings: &Settings, server: (&Host, u16)) -> Result<Option<Signaller>, SettingsError> {
+    let Some(url) = &settings.signal_url else { return Ok(None) };
+    let connector = connector(url, settings, login::SIGNAL).map_err(|error| SettingsError::Signal(Box::new(error)))?;
+    if (&connector.host, connector.port) != server {
+        return Err(SettingsError::OtherServer);
+    }
+    let names = connector.names.clone();
+    Ok(Some(Signaller { pool: Pool::new(connector, SIGNAL_CONNECTIONS), names }))
+}
+
 /// The driver knows the modes of `libpq` that do not name what is verified.
 fn config(url: &Secret) -> Result<Config, SettingsError> {
     let url =
@@ -378,6 +460,21 @@ mod tests {
             let error = open(bad).err().unwrap_or_else(|| panic!("{bad}"));
             assert!(!error.to_string().contains("app"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_second_login_is_for_the_same_server() {
+        let with = |signal: &str| {
+            let signal_url = Some(Secret::new(signal));
+            let settings = Settings { signal_url, ..Settings::new(Secret::new("postgres://u:p@db/app")) };
+            Postgres::new("main".parse().unwrap(), settings)
+        };
+        assert!(with("postgres://s:q@db:5432/other?sslmode=require").is_ok());
+        for elsewhere in ["postgres://s:q@db2/app", "postgres://s:q@db:5433/app"] {
+            assert!(matches!(with(elsewhere).err(), Some(SettingsError::OtherServer)), "{elsewhere}");
+        }
+        assert!(matches!(with("mysql://db").err(), Some(SettingsError::Signal(_))));
+        assert_eq!(Settings::new(Secret::new("")).protected.len(), PROTECTED.len());
     }
 
     #[test]

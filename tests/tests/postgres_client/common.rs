@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use paramedic::clients::postgres::{Postgres, RowSet, Settings, Value};
-use paramedic::domain::{CallError, CallLimits, Grant, Operation, Secret, System, Target};
+use paramedic::domain::{CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, System, Target};
 use paramedic::policy::{Grants, Op, Permit, decide, op};
 
 /// The target `main` at `url`.
@@ -21,9 +21,14 @@ pub fn open(settings: Settings) -> Postgres {
 }
 
 pub fn permit<O: Op>() -> Permit<O> {
+    bounded(ChangeBounds { per_run: 5, per_hour: 50, ..ChangeBounds::default() })
+}
+
+/// A permit within bounds.
+pub fn bounded<O: Op>(changes: ChangeBounds) -> Permit<O> {
     let target = Target { system: System::Postgres, name: "main".parse().unwrap() };
     let operations = Operation::of_system(System::Postgres).collect();
-    let line = Grant { target, operations, keys: vec![], paths: vec![] };
+    let line = Grant { target, operations, keys: vec![], paths: vec![], changes };
     decide(&Grants::new("probe".parse().unwrap(), vec![line]), "main").unwrap()
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Connector {
     pub(super) names: Names,
     pub(super) timeout: Duration,
     pub(super) allow_superuser: bool,
+    /// The statement that makes a role which would not be refused.
+    pub(super) role: &'static str,
 }
 
 /// A connection whose login was found harmless enough.
@@ -83,7 +85,7 @@ impl Connector {
             Connection { client, driver: Driver(driver), allowance, keeps_statements: AtomicBool::new(false) };
         let login = login::look_at(&connection.client).await.map_err(|error| self.names.running(&error))?;
         if !self.allow_superuser {
-            login.refuse_powerful()?;
+            login.refuse_powerful(self.role)?;
         }
         Ok(connection)
     }

@@ -9,7 +9,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::{Error, Row};
 
 use super::statements::Extension;
-use super::{Postgres, unreadable};
+use super::{Postgres, Signaller, unreadable};
 use crate::domain::{CallError, CallLimits, Diagnosis, Severity};
 
 /// Time for each of the few questions.
@@ -96,7 +96,7 @@ fn warning(message: impl Into<String>, remedy: impl Into<String>) -> Finding {
 impl Postgres {
     /// Asks the server all that matters for this agent. One finding each; a single `Ok` when all is well.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
-        let findings = match self.facts().await {
+        let mut findings = match self.facts().await {
             Ok(facts) => {
                 let mut findings = self.judge(&facts);
                 findings.extend(self.judge_statements().await);
@@ -108,6 +108,9 @@ impl Postgres {
             }
             Err(error) => vec![(Severity::Error, error.to_string(), Some(cure(&error).to_owned()))],
         };
+        if let Some(signaller) = &self.signaller {
+            findings.extend(self.judge_signaller(signaller).await);
+        }
         let subject = format!("postgres/{}", self.name);
         let diagnosis = |(severity, message, remedy)| Diagnosis { severity, subject: subject.clone(), message, remedy };
         findings.into_iter().map(diagnosis).collect()
@@ -117,6 +120,18 @@ impl Postgres {
         let rows = self.read(&limits(), SQL, &[]).await?;
         let row = rows.first().ok_or_else(super::nothing)?;
         Facts::from_row(row).map_err(|error| unreadable(&error))
+    }
+
+    async fn judge_signaller(&self, signaller: &Signaller) -> Vec<Finding> {
+        let limits = limits();
+        let facts = signaller.read(&limits, self.time(&limits), SQL, &[]).await.and_then(|rows| {
+            let row = rows.first().ok_or_else(super::nothing)?;
+            Facts::from_row(row).map_err(|error| unreadable(&error))
+        });
+        match facts {
+            Ok(facts) => signal_rights(&facts),
+            Err(error) => vec![(Severity::Error, format!("signal_url: {error}"), Some(cure(&error).to_owned()))],
+        }
     }
 
     fn judge(&self, facts: &Facts) -> Vec<Finding> {
@@ -213,6 +228,32 @@ fn rights(facts: &Facts) -> Vec<Finding> {
     if facts.may_rule {
         let message = format!("{role} may replicate the whole server or make roles");
         findings.push(warning(message, format!("ALTER ROLE {role} NOREPLICATION NOCREATEROLE;")));
+    }
+    findings
+}
+
+/// The second login has to signal and to look, and nothing else.
+fn signal_rights(facts: &Facts) -> Vec<Finding> {
+    let role = &facts.role;
+    if facts.superuser {
+        return vec![warning(
+            format!("signal_url: {role} is a superuser, and allow_superuser lets that pass"),
+            format!("{}; and use that", super::login::SIGNAL),
+        )];
+    }
+    let needed = ["pg_signal_backend", "pg_read_all_stats"].into_iter().filter(|needed| !facts.is_member(needed));
+    let mut findings: Vec<_> = needed
+        .map(|needed| {
+            let message = format!("signal_url: {role} is no member of {needed}");
+            (Severity::Error, message, Some(format!("GRANT {needed} TO {role};")))
+        })
+        .collect();
+    if facts.may_rule {
+        let message = format!("signal_url: {role} may replicate the whole server or make roles");
+        findings.push(warning(message, format!("ALTER ROLE {role} NOREPLICATION NOCREATEROLE;")));
+    }
+    if findings.is_empty() {
+        findings.push((Severity::Ok, format!("signal_url: {role} may end sessions"), None));
     }
     findings
 }

@@ -8,6 +8,12 @@ use tokio_postgres::{Client, Error};
 
 use crate::domain::CallError;
 
+/// The role that looks.
+pub(super) const MONITOR: &str = "CREATE ROLE paramedic_monitor LOGIN IN ROLE pg_read_all_stats";
+
+/// The role that ends sessions. It looks at them as well.
+pub(super) const SIGNAL: &str = "CREATE ROLE paramedic_signal LOGIN IN ROLE pg_read_all_stats, pg_signal_backend";
+
 /// Membership is asked for as MEMBER, which covers roles that have to be set first.
 const SQL: &str = "\
 SELECT EXISTS (
@@ -34,8 +40,8 @@ pub(super) async fn look_at(client: &Client) -> Result<Login, Error> {
 }
 
 impl Login {
-    /// Refuses a login that can act as the server itself.
-    pub(super) fn refuse_powerful(&self) -> Result<(), CallError> {
+    /// Refuses a login that can act as the server itself. `role` makes one that cannot.
+    pub(super) fn refuse_powerful(&self, role: &str) -> Result<(), CallError> {
         let power = if self.superuser {
             "is a superuser, or may become one".to_owned()
         } else if self.server_roles.is_empty() {
@@ -44,8 +50,8 @@ impl Login {
             format!("is a member of {}", self.server_roles.join(", "))
         };
         Err(CallError::Unavailable(format!(
-            "not used, because the agent's login {power}; give this target a role of its own \
-             (CREATE ROLE paramedic_monitor LOGIN IN ROLE pg_read_all_stats), or set allow_superuser"
+            "not used, because the agent's login {power}; give this target a role of its own ({role}), or set \
+             allow_superuser"
         )))
     }
 }

@@ -43,6 +43,15 @@ impl Time {
     }
 }
 
+impl Time {
+    /// The same limits for one statement outside of a transaction, on a connection that runs nothing but ours.
+    pub(super) fn alone(&self) -> String {
+        let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(HEADROOM);
+        let statement = left.min(self.cap).as_millis().max(1);
+        format!("SET statement_timeout = {statement}; SET search_path = pg_catalog")
+    }
+}
+
 /// A typed parameter.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 

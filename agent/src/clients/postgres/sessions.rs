@@ -16,7 +16,8 @@ const QUERY_BYTES: usize = 1_024;
 const SHORT_QUERY_BYTES: usize = 128;
 
 /// Identity of a server process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionKey {
     /// Process number.
     pub pid: i32,

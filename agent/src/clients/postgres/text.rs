@@ -47,6 +47,23 @@ const NAMED: [&str; 36] = [
     "VACUUM",
 ];
 
+/// Verbs of statements that maintain what is stored or change its shape: cut off, hours of work are lost, or an invalid
+/// index stays behind.
+const MAINTENANCE: [&str; 7] = ["ALTER", "ANALYZE", "CLUSTER", "CREATE", "REFRESH", "REINDEX", "VACUUM"];
+
+/// The first verb of maintenance that one of the statements in `text` begins with.
+pub(super) fn maintenance(text: &str) -> Option<&'static str> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let verb = verb(rest);
+        if let Some(found) = MAINTENANCE.iter().find(|known| verb.eq_ignore_ascii_case(known)) {
+            return Some(found);
+        }
+        rest = Masker { rest, shown: String::new() }.after();
+    }
+    None
+}
+
 /// True for a statement whose text may be shown, once its literals are masked.
 pub(super) fn is_shown(statement: &str) -> bool {
     let verb = verb(statement);
@@ -95,6 +112,22 @@ fn skip_comment(text: &str) -> Option<&str> {
 struct Masker<'a> {
     rest: &'a str,
     shown: String,
+}
+
+impl<'a> Masker<'a> {
+    /// What comes after the semicolon that ends the first statement.
+    fn after(mut self) -> &'a str {
+        while let Some(c) = self.rest.chars().next() {
+            if let Some(after) = skip_comment(self.rest) {
+                self.rest = after;
+            } else if c == ';' {
+                return self.rest.get(1..).unwrap_or_default();
+            } else {
+                self.step(c);
+            }
+        }
+        ""
+    }
 }
 
 impl Masker<'_> {
@@ -249,6 +282,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn maintenance_is_found_at_the_beginning_of_any_statement_and_nowhere_else() {
+        let table: &[(&str, Option<&str>)] = &[
+            ("CREATE INDEX CONCURRENTLY i ON t (a)", Some("CREATE")),
+            ("  /* a /* b */ */ -- c\n reindex table t", Some("REINDEX")),
+            ("BEGIN; SELECT 'a;b'; vacuum t", Some("VACUUM")),
+            ("SELECT $$;$$; ANALYZE", Some("ANALYZE")),
+            ("REFRESH MATERIALIZED VIEW v", Some("REFRESH")),
+            ("SELECT 'x; VACUUM t'", None),
+            ("SELECT 1 -- ; VACUUM\n", None),
+            ("EXPLAIN ANALYZE SELECT 1", None),
+            ("SELECT create FROM alter", None),
+            ("CREATED", None),
+            (";;", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(maintenance(text), *expected, "{text}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn a_string_never_shows_whatever_surrounds_it(before in "[a-z0-9 (),$_.\"-]{0,20}", secret in "[A-Z]{6}") {
@@ -261,6 +315,7 @@ mod tests {
         fn any_text_can_be_masked(text in ".{0,80}") {
             masked(&format!("SELECT {text}"));
             masked(&text);
+            maintenance(&text);
         }
     }
 }
