@@ -4,6 +4,8 @@
 
 #[path = "http_client/authority.rs"]
 mod authority;
+#[path = "http_client/changes.rs"]
+mod changes;
 #[path = "http_client/server.rs"]
 mod server;
 #[path = "http_client/target.rs"]

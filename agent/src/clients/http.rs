@@ -10,11 +10,13 @@
 //!
 //! Every exchange has a connection of its own. One that is kept open would go on working while nobody else can connect,
 //! would hide a certificate that was replaced, and would stay with an address that a name has left; a check exists to
-//! notice these. Only GET and HEAD are sent, always without a body, directly and never through a proxy.
+//! notice these. A check sends GET and HEAD, always without a body. What may change something is sent once, as a change, and
+//! is led nowhere else by a redirect (change). All go directly and never through a proxy.
 
 pub mod address;
 mod base;
 mod certificate;
+mod change;
 mod credentials;
 mod diagnose;
 mod exchange;
@@ -25,21 +27,23 @@ mod path;
 mod scrub;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde::{Serialize, Serializer};
-use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::domain::{CallError, CallLimits, TargetName};
+use crate::domain::{CallError, CallLimits, ChangeCall, TargetName};
+use crate::journal::Change;
 use crate::policy::{Op, Paths, Permit, op};
 use address::Reach;
 use base::Base;
+use change::Inverses;
 pub use credentials::Credential;
 use credentials::Credentials;
 use exchange::Exchange;
@@ -84,6 +88,17 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Largest body.
     pub body_bytes: usize,
+    /// Requests of which the operator knows what takes them back.
+    pub inverses: Vec<Inverse>,
+}
+
+/// What takes a request back, by the operator's word. Paths are below the base, and have no query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inverse {
+    /// Method and path of the request.
+    pub request: (String, String),
+    /// Method and path of the one that takes it back, which is sent without a body.
+    pub undo: (String, String),
 }
 
 impl Settings {
@@ -97,6 +112,7 @@ impl Settings {
             max_redirects: DEFAULT_MAX_REDIRECTS,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             body_bytes: DEFAULT_BODY_BYTES,
+            inverses: Vec::new(),
         }
     }
 }
@@ -116,6 +132,9 @@ pub enum InvalidSettings {
     /// Its path is one that would be refused from a plugin.
     #[error("base_url has a path that is never sent")]
     Path(#[from] path::InvalidPath),
+    /// A path of an inverse is one that would be refused from a plugin.
+    #[error("inverses has a path that is never sent")]
+    InversePath(#[source] path::InvalidPath),
     /// Its host is in a closed range.
     #[error("base_url names an address that is closed; allow_private opens loopback and private ones")]
     Address(#[from] address::Blocked),
@@ -169,6 +188,22 @@ pub struct Response {
     pub certificate_remaining: Option<f64>,
 }
 
+/// Where the response to a request that changes something is left for whoever asked for it. It is kept nowhere else.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseSlot(Arc<Mutex<Option<Response>>>);
+
+impl ResponseSlot {
+    /// Leave a response.
+    pub(super) fn fill(&self, response: Response) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+    }
+
+    /// Take the response out, if one came.
+    pub fn take(&self) -> Option<Response> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// Base64 keeps the size of an answer in JSON near its size in bytes.
 fn as_base64<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&STANDARD.encode(body))
@@ -186,6 +221,7 @@ pub struct Http {
     max_redirects: u8,
     body_bytes: usize,
     system_roots: usize,
+    inverses: Inverses,
 }
 
 impl Http {
@@ -212,6 +248,7 @@ impl Http {
             max_redirects: settings.max_redirects,
             body_bytes: settings.body_bytes,
             system_roots: tls.system_roots,
+            inverses: Inverses::new(&settings.inverses)?,
         })
     }
 
@@ -235,6 +272,24 @@ impl Http {
         self.exchange(permit, limits, Method::HEAD, request).await
     }
 
+    /// Send a request with a method that may change something. The response is put into `slot`.
+    pub fn send(
+        self: &Arc<Self>,
+        permit: Permit<op::HttpSend>,
+        method: &str,
+        request: Request,
+        body: Vec<u8>,
+        slot: ResponseSlot,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::send(self, permit, method, (request, body), slot)
+    }
+
+    /// A change that was recorded, or that gives a recorded one back: only what the operator declared, because of other
+    /// requests no more than digests is kept.
+    pub fn recorded(self: &Arc<Self>, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
+        change::recorded(self, call)
+    }
+
     async fn exchange<O: Op<Bounds = Paths>>(
         &self,
         permit: &Permit<O>,
@@ -245,12 +300,20 @@ impl Http {
         let path = RequestPath::parse(&request.path).map_err(|error| CallError::Invalid(error.to_string()))?;
         let headers = headers::admit(&request.headers, self.credentials.fields())?;
         let deadline = exchange::deadline(limits, request.timeout);
-        let turn = timeout_at(deadline, self.exchanges.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(CallError::TimedOut("too many exchanges with this target at the same time".into()));
-        };
-        let exchange = Exchange { http: self, permit, method, headers, deadline, answer_bytes: limits.answer_bytes };
+        let _turn = self.turn(deadline).await?;
+        let answer_bytes = limits.answer_bytes;
+        let exchange = Exchange { http: self, permit, method, headers, body: &[], deadline, answer_bytes };
         exchange.run(path).await
+    }
+
+    /// The right to one of the few exchanges at the same time.
+    async fn turn(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, CallError> {
+        match timeout_at(deadline, self.exchanges.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => {
+                Err(CallError::TimedOut("too many exchanges with this target at the same time".into()))
+            }
+        }
     }
 
     /// A request with what the host adds to each.

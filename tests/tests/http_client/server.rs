@@ -37,6 +37,7 @@ pub struct Server {
 #[derive(Default)]
 struct Seen {
     heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<Vec<u8>>>,
     connections: AtomicUsize,
     departures: AtomicUsize,
 }
@@ -69,6 +70,11 @@ impl Server {
     /// The heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.seen.heads.lock().unwrap().clone()
+    }
+
+    /// The bodies of the requests so far; empty ones too.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.seen.bodies.lock().unwrap().clone()
     }
 
     /// Connections so far, with a request or without.
@@ -109,7 +115,9 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, answer: Arc<Ans
 /// One request after another, until the client leaves or an answer ends the connection.
 async fn serve(mut stream: impl Connection, answer: &Arc<Answer>, seen: &Seen) {
     while let Some(head) = read_head(&mut stream).await {
+        let Some(body) = read_body(&mut stream, &head).await else { return };
         let parts = answer(&head);
+        seen.bodies.lock().unwrap().push(body);
         seen.heads.lock().unwrap().push(head);
         for part in parts {
             match part {
@@ -149,6 +157,13 @@ async fn read_head(stream: &mut impl Connection) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
+}
+
+async fn read_body(stream: &mut impl Connection, head: &str) -> Option<Vec<u8>> {
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(body)
 }
 
 trait Connection: AsyncRead + AsyncWrite + Unpin + Send {

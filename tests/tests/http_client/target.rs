@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use paramedic::clients::http::{Credential, Header, Http, Names, Request, Response, Settings};
-use paramedic::domain::{CallError, CallLimits, Grant, Operation, Secret, System, Target};
+use paramedic::domain::{CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, System, Target};
 use paramedic::policy::{Grants, Permit, decide, op};
 
 /// Longer than any exchange that ends by itself.
@@ -65,6 +65,7 @@ pub fn grants(paths: &[&str]) -> Grants {
         operations: vec![Operation::HttpGet, Operation::HttpHead],
         keys: Vec::new(),
         paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
+        changes: ChangeBounds::default(),
     };
     Grants::new("http-health".parse().unwrap(), vec![line])
 }
@@ -75,6 +76,19 @@ pub fn may_get(paths: &[&str]) -> Permit<op::HttpGet> {
 
 pub fn may_head(paths: &[&str]) -> Permit<op::HttpHead> {
     decide(&grants(paths), "api").unwrap()
+}
+
+/// The right to send with `methods` to `paths`.
+pub fn may_send(methods: &[&str], paths: &[&str]) -> Permit<op::HttpSend> {
+    let methods = methods.iter().map(ToString::to_string).collect();
+    let line = Grant {
+        target: Target { system: System::Http, name: "api".parse().unwrap() },
+        operations: vec![Operation::HttpSend],
+        keys: Vec::new(),
+        paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
+        changes: ChangeBounds { per_run: 5, per_hour: 50, methods, ..ChangeBounds::default() },
+    };
+    decide(&Grants::new("pager".parse().unwrap(), vec![line]), "api").unwrap()
 }
 
 pub fn limits(time: Duration) -> CallLimits {

@@ -14,7 +14,7 @@ use super::scrub::Scrubber;
 use super::{Http, MAX_HEAD_BYTES, Response, certificate};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::{CallError, CallLimits, Denial, DenialReason};
-use crate::policy::{Op, Paths, Permit};
+use crate::policy::{HasPaths, Op, Permit};
 
 /// Scrubbing a larger body would hold up the other tasks of its thread.
 const INLINE_SCRUB_BYTES: usize = 64 << 10;
@@ -25,14 +25,33 @@ pub struct Exchange<'a, O: Op> {
     pub http: &'a Http,
     /// The right to it.
     pub permit: &'a Permit<O>,
-    /// GET or HEAD.
+    /// GET or HEAD, or one that changes something.
     pub method: Method,
     /// The plugin's header fields, checked.
     pub headers: HeaderMap,
+    /// What is sent with it; empty for GET and HEAD.
+    pub body: &'a [u8],
     /// When all of it has to be over.
     pub deadline: Instant,
     /// Most bytes of the answer, header fields included.
     pub answer_bytes: usize,
+}
+
+/// Why no response came.
+#[derive(Debug)]
+pub enum Lost {
+    /// Nothing was sent.
+    Unsent(CallError),
+    /// Some or all of the request was sent.
+    Perhaps(CallError),
+}
+
+impl Lost {
+    fn into_error(self) -> CallError {
+        match self {
+            Self::Unsent(error) | Self::Perhaps(error) => error,
+        }
+    }
 }
 
 /// When an exchange has to be over: the caller's deadline or the plugin's own limit, whichever comes first.
@@ -42,13 +61,19 @@ pub fn deadline(limits: &CallLimits, timeout: Option<Duration>) -> Instant {
     own.map_or(latest, |own| own.min(latest))
 }
 
-impl<O: Op<Bounds = Paths>> Exchange<'_, O> {
+impl<O: Op<Bounds: HasPaths>> Exchange<'_, O> {
     /// Send the request and follow where the target leads.
     pub async fn run(&self, path: RequestPath) -> Result<Response, CallError> {
         let started = Instant::now();
         let response = self.follow(path).await?;
         let latency = started.elapsed();
         self.collect(response, latency).await
+    }
+
+    /// Send the request once and follow nowhere. Its answer is for [`Exchange::collect`].
+    pub async fn once(&self, path: &RequestPath) -> Result<reqwest::Response, Lost> {
+        self.permit.admit_path(path.path()).map_err(|denial| Lost::Unsent(denial.into()))?;
+        self.send(self.http.base.join(path)).await
     }
 
     /// Follow redirects to the last response. A redirect that leaves the target is a last response.
@@ -58,7 +83,7 @@ impl<O: Op<Bounds = Paths>> Exchange<'_, O> {
         loop {
             self.permit.admit_path(path.path())?;
             let url = self.http.base.join(&path);
-            let response = self.send(url.clone()).await?;
+            let response = self.send(url.clone()).await.map_err(Lost::into_error)?;
             let Some(next) = self.redirect(&url, &response) else {
                 return Ok(response);
             };
@@ -83,16 +108,22 @@ impl<O: Op<Bounds = Paths>> Exchange<'_, O> {
         self.http.base.relative(&from.join(location).ok()?)
     }
 
-    async fn send(&self, url: Url) -> Result<reqwest::Response, CallError> {
-        let request = self.http.request(self.method.clone(), url).headers(self.headers.clone());
+    async fn send(&self, url: Url) -> Result<reqwest::Response, Lost> {
+        let mut request = self.http.request(self.method.clone(), url).headers(self.headers.clone());
+        if !self.body.is_empty() {
+            request = request.body(self.body.to_vec());
+        }
         match timeout_at(self.deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(CallError::TimedOut("no answer within the time limit".into())),
+            // Name, connection and handshake come before the first byte of the request.
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => Err(Lost::Unsent(self.failed(error))),
+            Ok(Err(error)) => Err(Lost::Perhaps(self.failed(error))),
+            Err(_) => Err(Lost::Perhaps(CallError::TimedOut("no answer within the time limit".into()))),
         }
     }
 
-    async fn collect(&self, response: reqwest::Response, latency: Duration) -> Result<Response, CallError> {
+    /// The response as a plugin sees it.
+    pub async fn collect(&self, response: reqwest::Response, latency: Duration) -> Result<Response, CallError> {
         let status = response.status().as_u16();
         let certificate_remaining = response
             .extensions()
