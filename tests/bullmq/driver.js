@@ -70,6 +70,10 @@ class BullMq {
     return String(flow.job.id);
   }
 
+  async clean(limit) {
+    await this.queue.clean(0, limit, 'failed');
+  }
+
   async obliterate() {
     await this.queue.obliterate({ force: true });
   }
@@ -94,6 +98,10 @@ class Bull {
     throw new Error('Bull has no flows');
   }
 
+  async clean(limit) {
+    await this.queue.clean(0, 'failed', limit);
+  }
+
   async obliterate() {
     await this.queue.obliterate({ force: true });
   }
@@ -115,6 +123,8 @@ const operations = {
   work: ({ concurrency }) => driven.work(concurrency),
   pause: () => driven.queue.pause(),
   resume: () => driven.queue.resume(),
+  retry: async ({ id }) => (await driven.queue.getJob(id)).retry(),
+  clean: ({ limit }) => driven.clean(limit),
   'is-paused': () => driven.queue.isPaused(),
   counts: () => driven.queue.getJobCounts(),
   obliterate: () => driven.obliterate(),

@@ -194,6 +194,16 @@ impl Bullmq {
         self.driver.ask("resume", json!({})).map(drop)
     }
 
+    /// Puts one failed job back to work, the library's way.
+    pub fn retry(&self, id: &str) -> anyhow::Result<()> {
+        self.driver.ask("retry", json!({ "id": id })).map(drop)
+    }
+
+    /// Removes failed jobs, the library's way.
+    pub fn clean_failed(&self, limit: u32) -> anyhow::Result<()> {
+        self.driver.ask("clean", json!({ "limit": limit })).map(drop)
+    }
+
     /// Whether the library takes the queue for paused.
     pub fn is_paused(&self) -> anyhow::Result<bool> {
         self.driver.ask("is-paused", json!({}))?.as_bool().context("the driver did not answer with a boolean")

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use paramedic::clients::queue::{self, JobState, Library, Overview, Queue, Settings};
 use paramedic::clients::redis;
-use paramedic::domain::{CallError, CallLimits, Diagnosis, Grant, Operation, Secret, Severity, System, Target};
+use paramedic::domain::{
+    CallError, CallLimits, ChangeBounds, Diagnosis, Grant, Operation, Secret, Severity, System, Target,
+};
 use paramedic::policy::{Grants, Op, Permit, decide};
 use paramedic_tests::bullmq::{Bullmq, Job, Version};
 use paramedic_tests::redis::Redis;
@@ -29,6 +31,7 @@ fn permit<O: Op>() -> Permit<O> {
         operations: Operation::of_system(System::Queue).collect(),
         keys: vec![],
         paths: vec![],
+        changes: ChangeBounds::default(),
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "email").unwrap()
 }

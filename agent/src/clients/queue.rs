@@ -5,18 +5,22 @@
 //! key that a library leaves behind when it opens a queue. The figures are those that the library of the configured
 //! version would give; what differs between versions is in `library`. The payload of a job is never read.
 
+mod change;
 mod doctor;
 mod failures;
 mod keys;
 mod library;
 mod overview;
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 pub use library::Library;
 
 use super::resp::{self, InvalidUrl, Server};
-use crate::domain::{CallError, CallLimits, Diagnosis, System, TargetName};
+use crate::domain::{CallError, CallLimits, ChangeCall, Diagnosis, System, TargetName};
+use crate::journal::Change;
 use crate::policy::{Permit, op};
 use keys::Keys;
 
@@ -131,6 +135,20 @@ pub struct Failures {
     pub total: u64,
 }
 
+/// Which failed jobs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct JobSelection {
+    /// Only jobs that failed at least so many seconds ago.
+    pub min_age: f64,
+    /// Only jobs of this name.
+    pub job_name: Option<String>,
+    /// Only jobs whose masked reason is this one.
+    pub reason: Option<String>,
+    /// At most this many, the oldest first.
+    pub limit: u32,
+}
+
 /// A queue target.
 #[derive(Debug)]
 pub struct Queue {
@@ -171,6 +189,39 @@ impl Queue {
         failures::list(self, limits, limit).await
     }
 
+    /// Let workers take no new job.
+    pub fn pause(self: &Arc<Self>, permit: Permit<op::QueuePause>) -> Result<Arc<dyn Change>, CallError> {
+        Ok(change::pause(self, permit))
+    }
+
+    /// Let workers take jobs again.
+    pub fn resume(self: &Arc<Self>, permit: Permit<op::QueueResume>) -> Result<Arc<dyn Change>, CallError> {
+        Ok(change::resume(self, permit))
+    }
+
+    /// Remove failed jobs for good.
+    pub fn clean_failed(
+        self: &Arc<Self>,
+        permit: Permit<op::QueueCleanFailed>,
+        selection: JobSelection,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::clean(self, permit, selection)
+    }
+
+    /// Put failed jobs back to work.
+    pub fn retry_failed(
+        self: &Arc<Self>,
+        permit: Permit<op::QueueRetryFailed>,
+        selection: JobSelection,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::retry(self, permit, selection)
+    }
+
+    /// A change that was recorded, or that gives a recorded one back.
+    pub fn recorded(self: &Arc<Self>, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
+        change::recorded(self, call)
+    }
+
     /// What is wrong with the target, for its operator.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         doctor::examine(self).await
@@ -181,4 +232,10 @@ impl Queue {
 /// to be filled in.
 pub fn user_rules() -> String {
     doctor::rules("PREFIX:NAME:*")
+}
+
+/// The same for a user who may also change the queue: pause, resume, clean and retry. For Bull, whose workers hear of it on
+/// a channel, with that channel.
+pub fn acting_rules() -> String {
+    doctor::acting_rules("PREFIX:NAME:*")
 }

@@ -6,9 +6,10 @@
 //!                               │ SELECT                  └ anything odd: the connection is closed, never kept
 //! ```
 //!
-//! A batch is sent once more, on a new connection, when the server closed the first one. That is right for reads, and
-//! this module is only for commands that neither change the server's data nor leave a state at the connection; who
-//! may ask for which command is decided above. Credentials go out in the handshake and nowhere else.
+//! A batch that is asked is sent once more, on a new connection, when the server closed the first one. That is right for
+//! reads alone. What changes the server's data is told: it goes out once, on a connection that answered a moment before,
+//! and its failure says whether anything can have reached the server. No command leaves a state at a connection; who may
+//! send which one is decided above. Credentials go out in the handshake and nowhere else.
 
 mod answers;
 mod command;
@@ -48,6 +49,9 @@ const CONNECTIONS: usize = 4;
 /// Firewalls forget connections that are silent for longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The answer to a `PING`, errors included.
+const PONG_BYTES: usize = 4 << 10;
+
 /// How to reach a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -74,6 +78,17 @@ impl Settings {
             connections: CONNECTIONS,
         }
     }
+}
+
+/// Why a batch that was told got no answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Nothing of it left us.
+    #[error("{0}")]
+    Unsent(CallError),
+    /// It went out, and no answer came: the server may have carried it out or not.
+    #[error("{0}")]
+    Unanswered(CallError),
 }
 
 /// A server and the connections to it. Nothing connects before the first batch.
@@ -123,6 +138,23 @@ impl Server {
         outcome.map_err(|failure| self.report(&failure))
     }
 
+    /// Send `commands`, which may change the server's data, in one go and once only.
+    ///
+    /// A kept connection is tried with a `PING` first: one that the server closed long ago must not leave a change in
+    /// doubt that never began.
+    pub async fn tell(&self, limits: &CallLimits, commands: &[Command], most_bytes: usize) -> Result<Answers, Lost> {
+        let unsent = |failure: Failure| Lost::Unsent(self.report(&failure));
+        let _place = self.place(limits).await.map_err(unsent)?;
+        let mut connection = self.live(limits).await.map_err(unsent)?;
+        if remaining(limits).is_zero() {
+            return Err(unsent(Failure::AnswerTimeout(Duration::ZERO)));
+        }
+        let told = self.converse(&mut connection, limits, commands, most_bytes).await;
+        let answers = told.map_err(|failure| Lost::Unanswered(self.report(&failure)))?;
+        self.keep(connection);
+        Ok(answers)
+    }
+
     /// What the server said when a connection was opened just now. For the doctor, which wants no kept connection.
     pub async fn greet(&self, limits: &CallLimits) -> Result<Greeting, CallError> {
         let opened = self.open(limits, self.endpoint.clone()).await;
@@ -160,6 +192,22 @@ impl Server {
         let answers = self.converse(&mut connection, limits, commands, most_bytes).await?;
         self.keep(connection);
         Ok(answers)
+    }
+
+    /// A connection that answers at the moment: a kept one, or a new one.
+    async fn live(&self, limits: &CallLimits) -> Result<Connection, Failure> {
+        if let Some(mut connection) = self.take_idle() {
+            let ping = [Command::new("PING")];
+            match self.converse(&mut connection, limits, &ping, PONG_BYTES).await {
+                Ok(_) => return Ok(connection),
+                Err(Failure::Closed(cause)) => {
+                    tracing::debug!(target.id = %self.target, %cause, "connection lost, opening a new one");
+                    self.forget_idle();
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.open(limits, self.endpoint.clone()).await
     }
 
     async fn place(&self, limits: &CallLimits) -> Result<SemaphorePermit<'_>, Failure> {

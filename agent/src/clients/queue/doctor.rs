@@ -13,6 +13,15 @@ pub(super) fn rules(keys: &str) -> String {
     )
 }
 
+/// What the scripts use beyond looking. Each command within a script is judged like one that was sent.
+pub(super) const ACTING: &str = "+eval +hset +hdel +hexists +rename +lmove +lpush +rpush +set +del +zadd +zrem +zscore \
+     +zcount +zrangebyscore +incr +srem +sadd +scard +sismember +xadd +publish +ping";
+
+/// The line that makes a user with just the rights that looking and changing take.
+pub(super) fn acting_rules(keys: &str) -> String {
+    format!("{} &{keys} {ACTING}", rules(keys))
+}
+
 pub(super) async fn examine(queue: &Queue) -> Vec<Diagnosis> {
     let mut examination = Examination::new(&queue.server);
     let keys = queue.keys.key("*");

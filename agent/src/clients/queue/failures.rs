@@ -62,8 +62,8 @@ pub(super) async fn list(queue: &Queue, limits: &CallLimits, limit: u32) -> Resu
 
 /// A failed job before its texts are read.
 #[derive(Debug)]
-struct Job {
-    id: Vec<u8>,
+pub(super) struct Job {
+    pub(super) id: Vec<u8>,
     failed_at: u64,
     name_bytes: u64,
     reason_bytes: u64,
@@ -77,7 +77,11 @@ impl Job {
     }
 }
 
-async fn measure(queue: &Queue, limits: &CallLimits, ids: Vec<(Vec<u8>, f64)>) -> Result<Vec<Job>, CallError> {
+pub(super) async fn measure(
+    queue: &Queue,
+    limits: &CallLimits,
+    ids: Vec<(Vec<u8>, f64)>,
+) -> Result<Vec<Job>, CallError> {
     let length = |id: &[u8], field: &str| Command::new("HSTRLEN").arg(queue.keys.job(id)).arg(field);
     let questions: Vec<Command> =
         ids.iter().flat_map(|(id, _)| [length(id, "name"), length(id, "failedReason")]).collect();
@@ -90,7 +94,7 @@ async fn measure(queue: &Queue, limits: &CallLimits, ids: Vec<(Vec<u8>, f64)>) -
     Ok(jobs)
 }
 
-fn chunks(jobs: Vec<Job>) -> Vec<Vec<Job>> {
+pub(super) fn chunks(jobs: Vec<Job>) -> Vec<Vec<Job>> {
     let (mut chunks, mut chunk, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
     for job in jobs {
         if chunk.len() == CHUNK_JOBS || (!chunk.is_empty() && bytes.saturating_add(job.cost()) > CHUNK_BYTES) {
@@ -105,6 +109,37 @@ fn chunks(jobs: Vec<Job>) -> Vec<Vec<Job>> {
 }
 
 async fn read(queue: &Queue, limits: &CallLimits, jobs: &[Job], grouping: &mut Grouping) -> Result<(), CallError> {
+    let told = texts(queue, limits, jobs).await?;
+    for (job, texts) in jobs.iter().zip(told) {
+        if let Some(Texts { name, reason, attempts }) = texts {
+            grouping.add(job, &name, &reason, attempts);
+        }
+    }
+    Ok(())
+}
+
+/// What a job says of itself.
+#[derive(Debug)]
+pub(super) struct Texts {
+    name: String,
+    reason: String,
+    attempts: u32,
+}
+
+impl Texts {
+    /// The name as a group has it.
+    pub(super) fn job_name(&self) -> String {
+        clean(&self.name, NAME_BYTES)
+    }
+
+    /// The masked reason as a group has it.
+    pub(super) fn reason(&self, masks: &mut Masks) -> String {
+        masks.reason(&self.reason)
+    }
+}
+
+/// The texts of each job; none of one that was removed since its id was read.
+pub(super) async fn texts(queue: &Queue, limits: &CallLimits, jobs: &[Job]) -> Result<Vec<Option<Texts>>, CallError> {
     // A field that nobody writes stands for one that is too long, so that all answers have the same form.
     let field = |name: &'static str, bytes: u64| if bytes <= TEXT_BYTES { name } else { "" };
     let question = |job: &Job| {
@@ -113,21 +148,21 @@ async fn read(queue: &Queue, limits: &CallLimits, jobs: &[Job], grouping: &mut G
     };
     let questions: Vec<Command> = jobs.iter().map(question).collect();
     let mut answers = queue.server.ask(limits, &questions, ANSWER_BYTES).await?;
-    for job in jobs {
-        let texts: Vec<Option<Vec<u8>>> = answers.take()?;
-        let mut texts = texts.into_iter().map(|text| text.map(|text| String::from_utf8_lossy(&text).into_owned()));
-        let mut next = || texts.next().flatten();
-        let (name, reason, attempts) = (next(), next(), [next(), next()]);
-        // The job was removed since its id was read.
-        if name.is_none() && reason.is_none() && attempts.iter().all(Option::is_none) {
-            continue;
-        }
-        let attempts = attempts.iter().flatten().filter_map(|text| text.parse().ok()).max().unwrap_or(0);
-        let name = shown(name, job.name_bytes, "(no name)");
-        let reason = shown(reason, job.reason_bytes, NOTHING);
-        grouping.add(job, &name, &reason, attempts);
+    jobs.iter().map(|job| Ok(texts_of(job, answers.take()?))).collect()
+}
+
+fn texts_of(job: &Job, fields: Vec<Option<Vec<u8>>>) -> Option<Texts> {
+    let mut fields = fields.into_iter().map(|text| text.map(|text| String::from_utf8_lossy(&text).into_owned()));
+    let mut next = || fields.next().flatten();
+    let (name, reason, attempts) = (next(), next(), [next(), next()]);
+    if name.is_none() && reason.is_none() && attempts.iter().all(Option::is_none) {
+        return None;
     }
-    Ok(())
+    Some(Texts {
+        attempts: attempts.iter().flatten().filter_map(|text| text.parse().ok()).max().unwrap_or(0),
+        name: shown(name, job.name_bytes, "(no name)"),
+        reason: shown(reason, job.reason_bytes, NOTHING),
+    })
 }
 
 fn shown(text: Option<String>, bytes: u64, otherwise: &str) -> String {
@@ -143,22 +178,29 @@ fn shown(text: Option<String>, bytes: u64, otherwise: &str) -> String {
 struct Grouping {
     examined: u64,
     groups: HashMap<(String, String), FailureGroup>,
-    /// Masked reasons by the text they came from: the same few reasons come thousands of times.
-    masked: HashMap<String, String>,
+    masks: Masks,
+}
+
+/// Masked reasons by the text they came from: the same few reasons come thousands of times.
+#[derive(Debug, Default)]
+pub(super) struct Masks(HashMap<String, String>);
+
+impl Masks {
+    fn reason(&mut self, reason: &str) -> String {
+        let told = cut_bytes(reason, TOLD_BYTES + 1);
+        if let Some(masked) = self.0.get(told) {
+            return masked.clone();
+        }
+        let masked = if reason == TOO_LONG || reason == NOTHING { reason.to_owned() } else { mask(told) };
+        self.0.insert(told.to_owned(), masked.clone());
+        masked
+    }
 }
 
 impl Grouping {
     fn add(&mut self, job: &Job, name: &str, reason: &str, attempts: u32) {
         self.examined += 1;
-        let told = cut_bytes(reason, TOLD_BYTES + 1);
-        let reason = match self.masked.get(told) {
-            Some(reason) => reason.clone(),
-            None => {
-                let masked = if reason == TOO_LONG || reason == NOTHING { reason.to_owned() } else { mask(told) };
-                self.masked.insert(told.to_owned(), masked.clone());
-                masked
-            }
-        };
+        let reason = self.masks.reason(reason);
         let name = clean(name, NAME_BYTES);
         let group = self.groups.entry((name.clone(), reason.clone())).or_insert_with(|| FailureGroup {
             job_name: name,

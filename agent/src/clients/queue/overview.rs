@@ -31,8 +31,11 @@ const PAUSE_MARK: u64 = (1 << 53) - 1;
 /// A score in `delayed` is the due time in milliseconds with twelve bits of order behind it, in all versions.
 const DELAYED_FACTOR: f64 = 4_096.0;
 
+/// The code of an error that says that the target names another version than the data.
+pub(super) const MISMATCH: &str = "VERSION_MISMATCH";
+
 /// Every key whose presence shows that the queue exists.
-const PARTS: [&str; 13] = [
+pub(super) const PARTS: [&str; 13] = [
     "meta",
     "meta-paused",
     "id",
@@ -102,6 +105,13 @@ pub(super) struct Meta {
     max: Option<u64>,
 }
 
+impl Meta {
+    /// Whether the queue as a whole is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+}
+
 pub(super) fn meta_questions(keys: &Keys) -> Vec<Command> {
     vec![
         Command::new("EXISTS").args(PARTS.map(|part| keys.key(part))),
@@ -130,7 +140,7 @@ pub(super) fn read_meta(queue: &Queue, answers: &mut Answers) -> Result<Meta, Ca
     Ok(Meta { paused: paused.is_some() || bull_paused, max })
 }
 
-fn missing(keys: &Keys) -> CallError {
+pub(super) fn missing(keys: &Keys) -> CallError {
     CallError::NotFound(format!(
         "there is no queue {} on this server: its name may be mistyped or never used, its application may use another \
          prefix, or BullMQ 6 may keep it in Postgres",
@@ -141,7 +151,7 @@ fn missing(keys: &Keys) -> CallError {
 fn mismatch(library: Library, evidence: &str) -> CallError {
     CallError::Remote(RemoteError {
         system: System::Queue.as_str(),
-        code: "VERSION_MISMATCH".to_owned(),
+        code: MISMATCH.to_owned(),
         message: format!(
             "the target says that the queue is one of {library}, but {evidence}; correct the target, or find the \
              dashboard or worker of another version"

@@ -31,6 +31,16 @@ impl ServerError {
         self.code == "NOPERM" && self.refused_command().is_some()
     }
 
+    /// True for an error that a command within a script got, when the script was already running.
+    pub fn is_from_script(&self) -> bool {
+        self.detail.contains("script: ") || self.detail.contains("@user_script")
+    }
+
+    /// True for the answer to `OBJECT IDLETIME` of a server that counts uses instead.
+    pub fn is_about_frequency(&self) -> bool {
+        self.detail.contains("LFU maxmemory policy")
+    }
+
     /// The command that the login may not run, as in `… no permissions to run the 'config|get' command`.
     pub fn refused_command(&self) -> Option<String> {
         let (_, rest) = self.detail.split_once("to run the '")?;

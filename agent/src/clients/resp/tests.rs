@@ -150,6 +150,75 @@ async fn a_lost_connection_is_replaced_once_and_only_once() {
     assert_eq!(seen.load(Ordering::SeqCst), 2);
 }
 
+/// A peer that notes what it is told after the greeting. The first connection is closed when the second batch comes; `then`
+/// says whether a later one answers.
+async fn closing(answers: bool) -> (Server, Arc<std::sync::Mutex<Vec<String>>>) {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let (server, _) = serve(move |mut stream, number| {
+        let notes = Arc::clone(&notes);
+        async move {
+            hear(&mut stream).await;
+            let _ = stream.write_all(GREETING).await;
+            let mut left = if number == 0 {
+                1
+            } else if answers {
+                9
+            } else {
+                0
+            };
+            let mut buffer = [0; 1024];
+            while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
+                let text = String::from_utf8_lossy(&buffer[..bytes]).replace("\r\n", " ");
+                notes.lock().unwrap().push(format!("{number}: {text}"));
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                let _ = stream.write_all(b"+PONG\r\n").await;
+            }
+        }
+    })
+    .await;
+    (server, told)
+}
+
+fn change() -> [Command; 1] {
+    [Command::new("UNLINK").arg("cache:1")]
+}
+
+#[tokio::test]
+async fn a_change_goes_out_once_on_a_connection_that_is_known_to_live() {
+    let (server, told) = closing(true).await;
+    server.ask(&limits(), &ping(), 1024).await.unwrap();
+    // The kept connection ends under the question whether it lives, and the change goes to a new one.
+    server.tell(&limits(), &change(), 1024).await.unwrap();
+    let told = told.lock().unwrap().clone();
+    let unlinks: Vec<_> = told.iter().filter(|text| text.contains("UNLINK")).collect();
+    assert!(matches!(unlinks.as_slice(), [once] if once.starts_with("1:")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_change_whose_connection_ends_is_in_doubt_and_not_sent_again() {
+    let (server, told) = closing(false).await;
+    server.ask(&limits(), &ping(), 1024).await.unwrap();
+    let lost = server.tell(&limits(), &change(), 1024).await.unwrap_err();
+    assert_eq!(lost, Lost::Unanswered(CallError::Unavailable("the server closed the connection".to_owned())));
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.iter().filter(|text| text.contains("UNLINK")).count(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_never_went_out_is_not_in_doubt() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let lost = server(&format!("redis://{closed}")).tell(&limits(), &change(), 1024).await.unwrap_err();
+    assert_eq!(lost, Lost::Unsent(CallError::Unavailable("the server refuses connections".to_owned())));
+    let (server, told) = closing(true).await;
+    let over = CallLimits { deadline: Instant::now(), answer_bytes: 1024 };
+    assert!(matches!(server.tell(&over, &change(), 1024).await, Err(Lost::Unsent(CallError::TimedOut(_)))));
+    assert!(told.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_dropped_call_leaves_no_dirty_connection() {
     let (server, seen) = serve(|mut stream, number| async move {
