@@ -21,7 +21,7 @@ const READER_RULES: &str = "+@read -@dangerous -@blocking -randomkey -dump -xrea
 const QUEUE_RULES: &str = "+evalsha +eval +script|load +hget +hmget +hgetall +hset +hdel +hexists +hlen +hstrlen \
      +exists +type +llen +lrange +lindex +lpos +lpush +rpush +lmove +lrem +rename +zcard +zcount +zrange \
      +zrangebyscore +zrevrange +zscore +zadd +zrem +del +unlink +xadd +xrevrange +pttl +ttl +get +ping +info +role \
-     +time +client|list +acl|whoami +client|setname";
+     +time +client|list +acl|whoami +client|setname +set +incr +sadd +srem +scard +sismember +publish";
 
 /// A running server.
 #[derive(Debug)]
@@ -70,9 +70,14 @@ impl Redis {
         self.user(&format!("~{key_pattern} {READER_RULES}"))
     }
 
+    /// A user who may also remove keys that match a pattern and let them expire. The answer is its URL.
+    pub fn freer(&self, key_pattern: &str) -> anyhow::Result<String> {
+        self.user(&format!("~{key_pattern} {READER_RULES} +unlink +pexpireat +persist"))
+    }
+
     /// A user for one queue. The answer is its URL.
     pub fn queue_user(&self, prefix: &str, queue: &str) -> anyhow::Result<String> {
-        self.user(&format!("~{prefix}:{queue}:* {QUEUE_RULES}"))
+        self.user(&format!("~{prefix}:{queue}:* &{prefix}:{queue}:* {QUEUE_RULES}"))
     }
 
     /// A user with rules as in `ACL SETUSER`. The answer is its URL.

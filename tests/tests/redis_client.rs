@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use paramedic::clients::redis::{self, Field, Redis as Client, Reply, Settings};
 use paramedic::domain::{
-    CallError, CallLimits, DenialReason, Diagnosis, Grant, Operation, Secret, Severity, System, Target,
+    CallError, CallLimits, ChangeBounds, DenialReason, Diagnosis, Grant, Operation, Secret, Severity, System, Target,
 };
 use paramedic::policy::{Grants, Op, Permit, decide};
 use paramedic_tests::process::{Server, StopSignal, temporary_directory};
@@ -26,6 +26,7 @@ fn permit<O: Op>(keys: &[&str]) -> Permit<O> {
         operations: Operation::of_system(System::Redis).collect(),
         keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
         paths: vec![],
+        changes: ChangeBounds::default(),
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "cache").unwrap()
 }

@@ -1,9 +1,11 @@
-//! Looking at a Redis server.
+//! Looking at a Redis server, and freeing its memory.
 //!
-//! Each verb of the `redis` interface is a method that asks for its own permit. Nothing here changes the server, blocks
-//! it, or leaves a state at a connection: the verbs but [`Redis::read`] send commands of their own making, and `read`
-//! sends what is on a closed list (`commands`), after the server itself has said which keys it touches (`read`).
+//! Each verb of the `redis` interface is a method that asks for its own permit. Nothing here blocks the server or leaves a
+//! state at a connection: the verbs but [`Redis::read`] send commands of their own making, and `read` sends what is on a
+//! closed list (`commands`), after the server itself has said which keys it touches (`read`). What changes the server is
+//! in `change`, and never touches a key of a configured queue.
 
+mod change;
 mod commands;
 mod doctor;
 mod info;
@@ -12,16 +14,18 @@ mod reply;
 mod scan;
 mod slow_log;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::Value;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use super::resp::{InvalidUrl, Settings};
 pub use reply::Reply;
 
 use super::resp::{Command, Server};
-use crate::domain::{CallError, CallLimits, Diagnosis, System, TargetName};
+use crate::domain::{CallError, CallLimits, ChangeCall, Diagnosis, System, TargetName};
+use crate::journal::Change;
 use crate::policy::{Permit, op};
 
 /// Most keys of one `usage` call. Their sizes come from samples, so this many take the server a few milliseconds.
@@ -75,16 +79,40 @@ pub struct SlowEntry {
     pub age: f64,
 }
 
+/// Which keys to free.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeySelection {
+    /// Glob pattern.
+    pub pattern: String,
+    /// Only keys that were not used for at least so many seconds.
+    pub min_idle: Option<f64>,
+    /// At most this many.
+    pub limit: u32,
+}
+
 /// A Redis target.
 #[derive(Debug)]
 pub struct Redis {
     server: Server,
+    protected: Vec<String>,
 }
 
 impl Redis {
     /// The target `name`. Nothing connects yet.
     pub fn new(name: TargetName, settings: Settings) -> Result<Self, InvalidUrl> {
-        Ok(Self { server: Server::new(System::Redis, name, settings)? })
+        Ok(Self { server: Server::new(System::Redis, name, settings)?, protected: Vec::new() })
+    }
+
+    /// The same, which changes no key that begins with one of `prefixes`, whatever a grant says: those of the queues on the
+    /// server.
+    #[must_use]
+    pub fn protecting(self, prefixes: Vec<String>) -> Self {
+        Self { protected: prefixes, ..self }
+    }
+
+    fn is_protected(&self, key: &[u8]) -> bool {
+        self.protected.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
     }
 
     /// Seconds that a `PING` takes there and back, the time to connect left out.
@@ -162,6 +190,30 @@ impl Redis {
         read::run(&self.server, permit, limits, command).await
     }
 
+    /// Remove keys for good, without blocking the server.
+    pub fn remove_keys(
+        self: &Arc<Self>,
+        permit: Permit<op::RedisRemoveKeys>,
+        selection: KeySelection,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::remove(self, permit, selection)
+    }
+
+    /// Let keys that do not expire yet expire after `ttl` seconds, spread over a tenth of that.
+    pub fn expire_keys(
+        self: &Arc<Self>,
+        permit: Permit<op::RedisExpireKeys>,
+        selection: KeySelection,
+        ttl: f64,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::expire(self, permit, selection, ttl)
+    }
+
+    /// A change that was recorded, or that gives a recorded one back.
+    pub fn recorded(self: &Arc<Self>, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
+        change::recorded(self, call)
+    }
+
     /// What is wrong with the target, for its operator.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         doctor::examine(&self.server).await
@@ -177,6 +229,11 @@ pub fn readable_commands() -> impl Iterator<Item = &'static str> {
 /// are to be filled in.
 pub fn user_rules() -> String {
     doctor::rules()
+}
+
+/// The same for a user who may also remove keys and let them expire.
+pub fn acting_rules() -> String {
+    doctor::acting_rules()
 }
 
 fn measure(key: &str) -> [Command; 3] {

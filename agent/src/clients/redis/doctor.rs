@@ -23,6 +23,14 @@ pub(super) fn rules() -> String {
     )
 }
 
+/// What freeing memory sends beyond looking.
+const ACTING: &str = "+unlink +pexpireat +persist";
+
+/// The line that makes a user with just the rights that looking and freeing memory take.
+pub(super) fn acting_rules() -> String {
+    format!("{} {ACTING}", rules())
+}
+
 pub(super) async fn examine(server: &Server) -> Vec<Diagnosis> {
     let mut examination = Examination::new(server);
     let rules = rules();
