@@ -15,12 +15,17 @@
 //! A write that was answered survives a crash of the agent, of the machine and a power cut. A write that was refused
 //! or failed has left nothing behind.
 
+mod audit;
+mod chain;
+mod changes;
 mod columns;
 mod components;
 mod ending;
 mod error;
 mod file;
+mod guards;
 mod json;
+mod leases;
 mod once;
 mod plugins;
 mod profile;
@@ -40,7 +45,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use audit::AuditStore;
+pub use chain::{Broken, Link, Verified};
+pub use changes::{ChangeStore, KeptPlan, NewChange, plan_digest};
 pub use error::StoreError;
+pub use guards::{Applied, Bounds, Freezes, GuardFacts, GuardStore};
+pub use leases::LeaseStore;
 pub use once::{KEY_LIFE, Kept, KeptAnswer, KeptResult, OnceKey};
 pub use plugins::{KeepBounds, KeepsNothing, KeptPlugin, KeptQuarantine, KeptVersion, PluginStore, Waiting};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
@@ -60,7 +70,7 @@ pub const STATE_KEY_BYTES: usize = 256;
 
 /// Where runs and the state of plugins are kept.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ChangeStore + GuardStore + LeaseStore + AuditStore {
     /// Record that `run` begins. When this answers, the record is durable.
     ///
     /// What belongs to the end of a run (log, calls, usage) is not looked at. Fails with `DuplicateRun` when there is

@@ -93,6 +93,10 @@ impl Columns<'_> {
         RunId::from_slice(&bytes).ok_or_else(|| self.corrupt(column, Missing))
     }
 
+    pub(super) fn optional_run_id(&self, column: &str) -> Result<Option<RunId>, StoreError> {
+        self.get::<Option<[u8; 16]>>(column)?.map(|_| self.run_id(column)).transpose()
+    }
+
     /// Bytes of a fixed length.
     pub(super) fn bytes<const N: usize>(&self, column: &str) -> Result<[u8; N], StoreError> {
         self.get(column)

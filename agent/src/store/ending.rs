@@ -3,12 +3,18 @@
 //! What has to be worked out (JSON, labels, refusals) is worked out in [`End::of`] by whoever asks, so that the one
 //! thread that writes only writes.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Null;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
+use super::chain::rows::{Claims, RowHash, SeriesHash};
+use super::chain::{self, Ended, Kind};
+use super::changes::{self, NewPlan};
 use super::columns::{integer, millis, nanos};
 use super::json::{Conclusion, Labels};
-use super::{Finish, RunState, StoreError};
-use crate::domain::{CallRecord, Digest, Ending, Failure, LogLine, Run, RunId, Usage};
+use super::{Finish, RunState, StoreError, runs};
+use crate::domain::{
+    Actor, CallRecord, Digest, Ending, Failure, LogLine, Mode, PluginName, Run, RunId, Timestamp, Usage,
+};
 
 const FINISH: &str = "UPDATE runs SET finished = ?2, state = ?3, failure_kind = ?4, failure_message = ?5, \
      summary = ?6, outcome = ?7, duration_ns = ?8, memory_bytes = ?9, calls = ?10, answer_bytes = ?11, \
@@ -23,7 +29,10 @@ const INSERT_LOG_LINE: &str = "INSERT INTO log_lines (run, n, time, level, sourc
 /// What is recorded at the end of a run, ready to be written.
 pub(super) struct End {
     id: RunId,
-    finished: i64,
+    plugin: PluginName,
+    mode: Mode,
+    actor: Actor,
+    finished: Timestamp,
     state: RunState,
     failure: Option<Failure>,
     summary: Option<String>,
@@ -31,11 +40,14 @@ pub(super) struct End {
     usage: Usage,
     calls: Vec<CallRecord>,
     log: Vec<(LogLine, Option<String>)>,
+    plan: Option<NewPlan>,
+    claims: Claims,
 }
 
 impl End {
     /// Take the end of `run`. Refuses what could not be read back.
     pub(super) fn of(run: Run) -> Result<Self, StoreError> {
+        let start = runs::start_hash(&run)?;
         let (Some(finished), Some(ending)) = (run.finished, run.ending) else {
             return Err(StoreError::Invalid(format!("run {} has no end to record", run.id)));
         };
@@ -48,8 +60,40 @@ impl End {
             Ending::Failed(failure) => (None, None, Some(failure)),
         };
         let log = run.log.into_iter().map(log_row).collect::<Result<_, _>>()?;
-        let finished = millis(finished);
-        Ok(Self { id: run.id, finished, state, failure, summary, outcome, usage: run.usage, calls: run.calls, log })
+        let plan = run.changes.plan.as_ref().map(NewPlan::of);
+        let mut end = Self {
+            id: run.id,
+            plugin: run.plugin,
+            mode: run.mode,
+            actor: run.actor,
+            finished,
+            state,
+            failure,
+            summary,
+            outcome,
+            usage: run.usage,
+            calls: run.calls,
+            log,
+            plan,
+            claims: Claims::default(),
+        };
+        end.claims = end.claims(start)?;
+        Ok(end)
+    }
+
+    /// What the link about it says of the rows.
+    fn claims(&self, start: RowHash) -> Result<Claims, StoreError> {
+        // Whether it helped is found out later.
+        let run = self.values(|values| start.with(values))?.with(params![Null, Null, Null])?;
+        let mut calls = SeriesHash::marked();
+        for call in &self.calls {
+            calls.push(call_values(call, |values| RowHash::default().with(values))?);
+        }
+        let mut log = SeriesHash::default();
+        for (n, line) in self.log.iter().enumerate() {
+            log.push(line_values(n, line, |values| RowHash::default().with(values))?);
+        }
+        Ok(Claims { run: Some(run.digest().hex()), calls: calls.claim(), log: log.claim(), ..Claims::default() })
     }
 
     /// Write the end, unless the run has one.
@@ -60,15 +104,27 @@ impl End {
         };
         self.insert_calls(db, run)?;
         self.insert_log(db, run)?;
+        changes::give_up(db, run, &self.id, self.finished)?;
+        if let Some(plan) = &self.plan {
+            plan.record(db, run, &self.id, self.finished)?;
+        }
+        let body = Ended {
+            plugin: self.plugin.as_str(),
+            mode: self.mode.as_str(),
+            actor: &self.actor.0,
+            state: self.state.as_str(),
+            failure: self.failure.as_ref().map(|failure| failure.kind.as_str()),
+            rows: Claims { number: Some(run), ..self.claims.clone() },
+        };
+        chain::append(db, Kind::RunEnded, self.finished, Some(&self.id), &body)?;
         Ok(Finish::Recorded)
     }
 
-    /// Complete the row of the run, if that has no end. Returns its number.
-    fn update(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+    /// What the end adds to the row of the run, in the order of [`chain::rows::RUN_END`] as far as it is known then.
+    fn values<T>(&self, then: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
         let failure = self.failure.as_ref();
-        let values = params![
-            self.id.as_bytes(),
-            self.finished,
+        then(params![
+            millis(self.finished),
             self.state.as_str(),
             failure.map(|failure| failure.kind.as_str()),
             failure.map(|failure| failure.message.as_str()),
@@ -79,38 +135,59 @@ impl End {
             self.usage.calls,
             integer(self.usage.answer_bytes),
             self.usage.dropped_log_lines,
-        ];
-        Ok(db.prepare_cached(FINISH)?.query_row(values, |row| row.get(0)).optional()?)
+        ])
+    }
+
+    /// Complete the row of the run, if that has no end. Returns its number.
+    fn update(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+        let id = self.id.as_bytes();
+        let mut statement = db.prepare_cached(FINISH)?;
+        let updated = self.values(|values| statement.query_row(&*behind(&id, values), |row| row.get(0)));
+        Ok(updated.optional()?)
     }
 
     fn insert_calls(&self, db: &Connection, run: i64) -> Result<(), StoreError> {
         let mut statement = db.prepare_cached(INSERT_CALL)?;
         for call in &self.calls {
-            statement.execute(params![
-                run,
-                call.sequence,
-                call.operation,
-                call.target,
-                call.decision.as_str(),
-                millis(call.started),
-                nanos(call.duration),
-                integer(call.answer_bytes),
-                call.answer_digest.as_ref().map(Digest::as_bytes),
-                call.error,
-                call.arguments,
-            ])?;
+            call_values(call, |values| statement.execute(&*behind(&run, values)))?;
         }
         Ok(())
     }
 
     fn insert_log(&self, db: &Connection, run: i64) -> Result<(), StoreError> {
         let mut statement = db.prepare_cached(INSERT_LOG_LINE)?;
-        for (n, (line, fields)) in self.log.iter().enumerate() {
-            let (time, level) = (millis(line.time), line.level.as_str());
-            statement.execute(params![run, integer(n), time, level, line.source.as_str(), line.message, fields])?;
+        for (n, line) in self.log.iter().enumerate() {
+            line_values(n, line, |values| statement.execute(&*behind(&run, values)))?;
         }
         Ok(())
     }
+}
+
+/// Values with one before them.
+fn behind<'a>(first: &'a dyn ToSql, values: &[&'a dyn ToSql]) -> Vec<&'a dyn ToSql> {
+    std::iter::once(first).chain(values.iter().copied()).collect()
+}
+
+/// A call, in the order of [`chain::rows::CALL`].
+fn call_values<T>(call: &CallRecord, then: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
+    then(params![
+        call.sequence,
+        call.operation,
+        call.target,
+        call.decision.as_str(),
+        millis(call.started),
+        nanos(call.duration),
+        integer(call.answer_bytes),
+        call.answer_digest.as_ref().map(Digest::as_bytes),
+        call.error,
+        call.arguments,
+    ])
+}
+
+/// A line of the log, in the order of [`chain::rows::LOG_LINE`].
+fn line_values<T>(n: usize, (line, fields): &(LogLine, Option<String>), then: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
+    let (level, source) = (line.level.as_str(), line.source.as_str());
+    then(params![integer(n), millis(line.time), level, source, line.message, fields])
 }
 
 fn conclusion_json(conclusion: Conclusion) -> Result<String, StoreError> {

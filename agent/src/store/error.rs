@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use crate::domain::{PluginName, RunId};
+use crate::domain::{Actor, Freeze, PluginName, RunId, Timestamp};
 
 use super::{STATE_KEYS, query::InvalidPage};
 
@@ -94,6 +94,55 @@ pub enum StoreError {
     /// Something was done under this key already.
     #[error("the idempotency key is taken")]
     KeyTaken,
+    /// No plan was made by that run.
+    #[error("run {0} made no plan")]
+    UnknownPlan(RunId),
+    /// The plan is or was applied by a run.
+    #[error("the plan {plan} was taken by run {by}")]
+    PlanTaken {
+        /// The plan.
+        plan: RunId,
+        /// The run that applies it.
+        by: RunId,
+    },
+    /// The plan's time is over.
+    #[error("the plan {plan} expired at {at}")]
+    PlanExpired {
+        /// The plan.
+        plan: RunId,
+        /// When it did.
+        at: Timestamp,
+    },
+    /// The plan is not as it was recorded.
+    #[error("the plan is not as it was recorded: its digest is another")]
+    DamagedPlan,
+    /// The plugin has touched as much as it may within an hour.
+    #[error("it has touched {touched} within the last hour, and the grant says `per_hour: {most}`")]
+    HourSpent {
+        /// How much it touched.
+        touched: u64,
+        /// How much it may.
+        most: u64,
+    },
+    /// All plugins together have touched as much as they may within an hour.
+    #[error("all plugins together have touched {touched} within the last hour, and the budget says `{budget}`")]
+    BudgetSpent {
+        /// The budget, as it is written.
+        budget: String,
+        /// How much they touched.
+        touched: u64,
+    },
+    /// A freeze stands against the change.
+    #[error("{0}")]
+    Frozen(Box<Freeze>),
+    /// One person approves a plan once.
+    #[error("{} has approved the plan {plan} before", actor.0)]
+    ApprovedBefore {
+        /// The plan.
+        plan: RunId,
+        /// Who.
+        actor: Actor,
+    },
     /// The plugin keeps as many keys as it may.
     #[error("{0} keeps {STATE_KEYS} keys already, the most it may")]
     StateFull(PluginName),
@@ -127,6 +176,14 @@ impl StoreError {
             | Self::InvalidPage(_)
             | Self::Conflict { .. }
             | Self::KeyTaken
+            | Self::UnknownPlan(_)
+            | Self::PlanTaken { .. }
+            | Self::PlanExpired { .. }
+            | Self::DamagedPlan
+            | Self::HourSpent { .. }
+            | Self::BudgetSpent { .. }
+            | Self::Frozen(_)
+            | Self::ApprovedBefore { .. }
             | Self::StateFull(_)
             | Self::Closed
             | Self::Internal(_) => false,
@@ -148,6 +205,14 @@ impl StoreError {
             | Self::InvalidPage(_)
             | Self::Conflict { .. }
             | Self::KeyTaken
+            | Self::UnknownPlan(_)
+            | Self::PlanTaken { .. }
+            | Self::PlanExpired { .. }
+            | Self::DamagedPlan
+            | Self::HourSpent { .. }
+            | Self::BudgetSpent { .. }
+            | Self::Frozen(_)
+            | Self::ApprovedBefore { .. }
             | Self::StateFull(_)
             | Self::Closed => false,
         }

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, schema};
+use crate::domain::Timestamp;
 
 /// Only the agent's own user may read what it stores.
 const PRIVATE: u32 = 0o600;
@@ -81,7 +82,7 @@ fn judge_existing(path: &Path) -> io::Result<()> {
 }
 
 /// The connection that writes, with the file's format up to date.
-pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32) -> Result<Connection, StoreError> {
+pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32, now: Timestamp) -> Result<Connection, StoreError> {
     let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Before anything is changed: the file may not be ours.
     let version = schema::version(&db, path)?;
@@ -97,7 +98,7 @@ pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32) -> Result<Con
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     db.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
-    schema::migrate(&mut db, version)?;
+    schema::migrate(&mut db, version, now)?;
     Ok(db)
 }
 

@@ -4,9 +4,11 @@
 //! it. A step removes few rows, so that a run that begins meanwhile waits a few milliseconds at most.
 
 use rusqlite::{Connection, params};
+use serde_json::json;
 
+use super::chain::{self, Kind};
 use super::columns::millis;
-use super::{StoreError, components};
+use super::{StoreError, changes, components};
 use crate::domain::Timestamp;
 
 /// Rows after which a step is long enough. A single run can have more, and is removed whole.
@@ -18,7 +20,9 @@ const STEP_RUNS: i64 = 100;
 /// Pages that are given back to the file system at once.
 const STEP_PAGES: u32 = 256;
 
-const OLDEST_BEFORE: &str = "SELECT seq FROM runs WHERE finished IS NOT NULL AND started < ?1 \
+/// What still has to be given back stays.
+const OLDEST_BEFORE: &str = "SELECT seq, started FROM runs WHERE finished IS NOT NULL AND started < ?1 \
+     AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.run = runs.seq AND leases.state <> 'ended') \
      ORDER BY started, seq LIMIT ?2";
 
 /// Which runs go.
@@ -31,20 +35,44 @@ pub(super) enum Rule {
 }
 
 /// Remove some of the runs that `rule` names. Returns how many; none means that the rule holds.
-pub(super) fn step(db: &Connection, rule: Rule) -> Result<u64, StoreError> {
+pub(super) fn step(db: &Connection, rule: Rule, now: Timestamp) -> Result<u64, StoreError> {
     let before = match rule {
         Rule::StartedBefore(time) => millis(time),
         Rule::Above(_) => i64::MAX,
     };
-    let (mut runs, mut rows) = (0, 0);
-    for run in oldest_before(db, before)? {
+    let (mut runs, mut rows, mut newest) = (Vec::new(), 0, 0);
+    for (run, started) in oldest_before(db, before)? {
         if rows >= STEP_ROWS || !wants_more(db, rule)? {
             break;
         }
         rows += remove(db, run)?;
-        runs += 1;
+        runs.push(run);
+        newest = started;
     }
-    Ok(runs)
+    if !runs.is_empty() {
+        link(db, now, &runs, newest)?;
+    }
+    Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
+}
+
+/// Tell what is missing from now on, and that it was we who removed it.
+fn link(db: &Connection, now: Timestamp, runs: &[i64], newest: i64) -> Result<(), StoreError> {
+    let body = json!({ "runs": runs.len(), "started_until": newest, "numbers": ranges(runs) });
+    chain::append(db, Kind::RunsRemoved, now, None, &body)
+}
+
+/// Numbers as first and last of those that follow each other. Runs mostly go in the order in which they came.
+fn ranges(numbers: &[i64]) -> Vec<(i64, i64)> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for number in sorted {
+        match ranges.last_mut() {
+            Some((_, last)) if number.checked_sub(1) == Some(*last) => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
 }
 
 fn wants_more(db: &Connection, rule: Rule) -> Result<bool, StoreError> {
@@ -55,9 +83,10 @@ fn wants_more(db: &Connection, rule: Rule) -> Result<bool, StoreError> {
     }
 }
 
-fn oldest_before(db: &Connection, before: i64) -> Result<Vec<i64>, StoreError> {
+/// Numbers of runs, and when they started.
+fn oldest_before(db: &Connection, before: i64) -> Result<Vec<(i64, i64)>, StoreError> {
     let mut statement = db.prepare_cached(OLDEST_BEFORE)?;
-    let runs = statement.query_map(params![before, STEP_RUNS], |row| row.get(0))?;
+    let runs = statement.query_map(params![before, STEP_RUNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(runs.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -65,8 +94,9 @@ fn oldest_before(db: &Connection, before: i64) -> Result<Vec<i64>, StoreError> {
 fn remove(db: &Connection, run: i64) -> Result<usize, StoreError> {
     let lines = db.prepare_cached("DELETE FROM log_lines WHERE run = ?1")?.execute([run])?;
     let calls = db.prepare_cached("DELETE FROM calls WHERE run = ?1")?.execute([run])?;
+    let changes = changes::remove(db, run)?;
     let runs = db.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([run])?;
-    Ok(lines + calls + runs)
+    Ok(lines + calls + changes + runs)
 }
 
 /// Give some free pages at the file's end back. Returns how many are left.

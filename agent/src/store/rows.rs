@@ -5,7 +5,7 @@ use super::json::{Conclusion, Labels};
 use super::{RunState, RunSummary, StoreError};
 use crate::domain::{
     Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine,
-    LogSource, Mode, Run, SweepRunId, Timestamp, Trigger, Usage,
+    LogSource, Mode, Run, RunChanges, SweepRunId, Timestamp, Trigger, Usage,
 };
 
 /// Columns of a summary, in no particular order.
@@ -31,6 +31,12 @@ pub(super) fn run(row: &Columns<'_>) -> Result<Run, StoreError> {
         usage: summary.usage,
         log: Vec::new(),
         calls: Vec::new(),
+        changes: RunChanges {
+            follows: row.optional_run_id("follows")?,
+            undoes: row.optional_run_id("undoes")?,
+            break_glass: row.get("break_glass")?,
+            ..RunChanges::default()
+        },
     })
 }
 

@@ -3,17 +3,22 @@
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
+use serde::Serialize;
 
+use super::chain::rows::{Claims, RowHash};
+use super::chain::{self, Kind};
 use super::columns::{collect, millis};
 use super::rows::{self, SUMMARY_COLUMNS};
 use super::{Cursor, Page, RunFilter, RunPage, RunState, RunSummary, StoreError};
-use crate::domain::{CallRecord, FailureKind, LogLine, Run, RunId, Timestamp};
+use super::{changes, guards, leases};
+use crate::domain::{CallRecord, FailureKind, LogLine, Mode, Run, RunId, Timestamp};
 
 const INSERT: &str = "INSERT INTO runs (id, plugin, version, digest, mode, \"trigger\", actor, started, state, params, \
-     sweep_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+     sweep_run, follows, undoes, break_glass) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const INTERRUPT: &str = "UPDATE runs SET finished = max(started, ?1), state = ?2, failure_kind = ?3, \
-     failure_message = ?4 WHERE state = ?5";
+     failure_message = ?4 WHERE state = ?5 RETURNING seq";
 
 /// Record that a run begins.
 pub(super) fn start(db: &Connection, run: &Run) -> Result<(), StoreError> {
@@ -29,31 +34,121 @@ pub(super) fn start(db: &Connection, run: &Run) -> Result<(), StoreError> {
         RunState::Running.as_str(),
         run.params,
         run.sweep_run.as_ref().map(|id| id.as_bytes()),
+        run.changes.follows.as_ref().map(|id| id.as_bytes()),
+        run.changes.undoes.as_ref().map(|id| id.as_bytes()),
+        run.changes.break_glass,
     ];
+    changes::claim(db, run)?;
     match db.prepare_cached(INSERT)?.execute(values) {
         Err(error) if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_UNIQUE) => {
-            Err(StoreError::DuplicateRun(run.id))
+            return Err(StoreError::DuplicateRun(run.id));
         }
-        other => Ok(other.map(drop)?),
+        other => other.map(drop)?,
     }
+    let number = db.last_insert_rowid();
+    if let Some(lease) = &run.changes.lease {
+        leases::begin(db, run.id, lease.until)?;
+    }
+    match run.mode {
+        // It acts on nothing, and there are thousands: its end tells all.
+        Mode::Check => Ok(()),
+        Mode::Plan | Mode::Apply => link_start(db, run, number),
+    }
+}
+
+fn link_start(db: &Connection, run: &Run, number: i64) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Started<'a> {
+        plugin: &'a str,
+        version: &'a str,
+        component: String,
+        mode: &'static str,
+        trigger: &'static str,
+        actor: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        follows: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        undoes: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        break_glass: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held_until: Option<u64>,
+        rows: Claims,
+    }
+    let start = start_hash(run)?.digest().hex();
+    let body = Started {
+        plugin: run.plugin.as_str(),
+        version: &run.version,
+        component: run.digest.hex(),
+        mode: run.mode.as_str(),
+        trigger: run.trigger.as_str(),
+        actor: &run.actor.0,
+        follows: run.changes.follows.map(|id| id.to_string()),
+        undoes: run.changes.undoes.map(|id| id.to_string()),
+        break_glass: run.changes.break_glass.as_deref(),
+        held_until: run.changes.lease.as_ref().map(|lease| lease.until.as_millis()),
+        rows: Claims { number: Some(number), start: Some(start), ..Claims::default() },
+    };
+    chain::append(db, Kind::RunStarted, run.started, Some(&run.id), &body)
+}
+
+/// The digest of what a run has from its start, in the order of [`chain::rows::RUN_START`].
+pub(super) fn start_hash(run: &Run) -> Result<RowHash, StoreError> {
+    RowHash::default().with(params![
+        run.id.as_bytes(),
+        run.plugin.as_str(),
+        run.version,
+        run.digest.as_bytes(),
+        run.mode.as_str(),
+        run.trigger.as_str(),
+        run.actor.0,
+        millis(run.started),
+        run.params,
+        run.sweep_run.as_ref().map(|id| id.as_bytes()),
+        run.changes.follows.as_ref().map(|id| id.as_bytes()),
+        run.changes.undoes.as_ref().map(|id| id.as_bytes()),
+        run.changes.break_glass,
+    ])
 }
 
 /// Give every run that has no end the one of a run whose agent died. Returns how many there were.
 pub(super) fn interrupt_all(db: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let message = "the agent ended while the run was under way";
     let (from, to) = (RunState::Running.as_str(), RunState::Interrupted.as_str());
-    Ok(db.execute(INTERRUPT, params![millis(now), to, FailureKind::Interrupted.as_str(), message, from])?)
+    let values = params![millis(now), to, FailureKind::Interrupted.as_str(), message, from];
+    let mut statement = db.prepare(INTERRUPT)?;
+    let interrupted = statement.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for run in &interrupted {
+        chain::record_interrupted(db, now, *run)?;
+    }
+    Ok(interrupted.len())
 }
 
 /// The run of that id, complete.
 pub(super) fn load(db: &Connection, id: RunId) -> Result<Option<Run>, StoreError> {
-    let sql = format!("SELECT {SUMMARY_COLUMNS}, params, outcome, sweep_run FROM runs WHERE id = ?1");
+    let sql = format!(
+        "SELECT {SUMMARY_COLUMNS}, params, outcome, sweep_run, follows, undoes, break_glass \
+         FROM runs WHERE id = ?1"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let mut found =
         collect(statement.query([id.as_bytes()])?, "runs", |row| Ok((row.get::<i64>("seq")?, rows::run(row)?)))?;
     let Some((seq, mut run)) = found.pop() else { return Ok(None) };
     run.calls = calls(db, seq)?;
     run.log = log(db, seq)?;
+    match run.mode {
+        // Has none of these, and is what is looked at most.
+        Mode::Check => {}
+        Mode::Plan => {
+            run.changes.plan = changes::of_run(db, seq)?;
+            run.changes.approvals = guards::approvals_of(db, seq)?;
+        }
+        Mode::Apply => {
+            run.changes.made = changes::list(db, seq)?;
+            run.changes.lease = leases::of_run(db, id)?;
+            run.changes.help = leases::help(db, id)?;
+        }
+    }
     Ok(Some(run))
 }
 

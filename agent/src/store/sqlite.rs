@@ -8,20 +8,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use super::chain::cut::{self, Cut};
 use super::ending::End;
 use super::readers::Readers;
 use super::retention::Rule;
 use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
-    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, StateEntry, Store,
-    StoreError, components, file, once, retention, runs, state, sweeps,
+    AuditStore, Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage,
+    StateEntry, Store, StoreError, changes, components, file, once, retention, runs, state, sweeps,
 };
 use crate::clock::Clock;
-use crate::domain::{Actor, PluginName, Run, RunId};
+use crate::domain::{Actor, Mode, PluginName, Run, RunId, Timestamp};
 
 /// How often at most a store in trouble is asked whether it takes writes again.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long links are kept at least, unless their size says otherwise: for a year and a month.
+const CHAIN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// The part of the size of all that links may take.
+const CHAIN_PART: u64 = 4;
 
 /// Sizes of the store's parts. The default suits an agent.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +69,20 @@ impl SqliteStore {
         let path = file::locate(path)?;
         let lock = file::lock(&path)?;
         file::create(&path)?;
-        let db = file::connect_to_write(&path, options.checkpoint_pages)?;
-        let interrupted = runs::interrupt_all(&db, clock.now())?;
-        sweeps::interrupt_all(&db, clock.now())?;
+        let now = clock.now();
+        let db = file::connect_to_write(&path, options.checkpoint_pages, now)?;
+        // All of it together with its links.
+        let transaction = db.unchecked_transaction()?;
+        let interrupted = runs::interrupt_all(&transaction, now)?;
+        sweeps::interrupt_all(&transaction, now)?;
+        let unknown = changes::give_up_all(&transaction, now)?;
+        transaction.commit()?;
+        if unknown > 0 {
+            tracing::warn!(
+                changes = unknown,
+                "the last agent left changes of which nobody knows whether they were done"
+            );
+        }
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "marked runs as interrupted that the last agent left without an end");
         }
@@ -90,13 +108,32 @@ impl SqliteStore {
     }
 
     async fn remove_all(&self, rule: Rule) -> Result<u64, StoreError> {
-        let mut removed = 0;
+        let (mut removed, now) = (0, self.clock.now());
         loop {
-            match self.writer.write_patiently(move |db| retention::step(db, rule)).await? {
+            match self.writer.write_patiently(move |db| retention::step(db, rule, now)).await? {
                 0 => return Ok(removed),
                 runs => removed += runs,
             }
         }
+    }
+
+    /// Remove links of runs that are gone. The chain is kept for longer than they are, and takes a part of the size.
+    async fn cut_chain(&self, policy: RetentionPolicy, now: Timestamp) -> Result<(), StoreError> {
+        let by_age = policy.max_age.map(|age| Cut::RecordedBefore(now.before(age.max(CHAIN_LIFE))));
+        let by_size = policy.max_bytes.map(|bytes| Cut::Above(bytes / CHAIN_PART));
+        let mut links = 0;
+        for rule in by_age.into_iter().chain(by_size) {
+            loop {
+                match self.writer.write_patiently(move |db| cut::step(db, rule, now)).await? {
+                    0 => break,
+                    more => links += more,
+                }
+            }
+        }
+        if links > 0 {
+            self.log_head("the oldest links of the chain were removed").await;
+        }
+        Ok(())
     }
 
     async fn forget_keys(&self) -> Result<u64, StoreError> {
@@ -178,8 +215,13 @@ impl Store for SqliteStore {
     }
 
     async fn finish_run(&self, run: Run) -> Result<Finish, StoreError> {
+        let acted = run.mode == Mode::Apply;
         let end = End::of(run)?;
-        self.writer.write(move |db| end.record(db)).await
+        let finish = self.writer.write(move |db| end.record(db)).await?;
+        if acted {
+            self.log_head("a run that acts has ended").await;
+        }
+        Ok(finish)
     }
 
     async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
@@ -234,8 +276,13 @@ impl Store for SqliteStore {
             removed.runs += self.remove_all(Rule::StartedBefore(now.before(age))).await?;
         }
         if let Some(bytes) = policy.max_bytes {
+            // Links that are too many go by themselves once their runs are gone, and push no others out.
+            let excess = self.readers.read(cut::bytes).await?.saturating_sub(bytes / CHAIN_PART);
+            removed.runs += self.remove_all(Rule::Above(bytes.saturating_add(excess))).await?;
+            self.cut_chain(policy, now).await?;
             removed.runs += self.remove_all(Rule::Above(bytes)).await?;
         }
+        self.cut_chain(policy, now).await?;
         removed.bytes = self.shrink().await?;
         Ok(removed)
     }
@@ -253,7 +300,10 @@ impl Store for SqliteStore {
     }
 
     async fn verify(&self) -> Result<Vec<String>, StoreError> {
-        self.readers.read(verify).await
+        let mut defects = self.readers.read(verify).await?;
+        let chain = self.verify_chain(None).await?;
+        defects.extend(chain.broken.map(|broken| format!("the chain breaks at link {}: {}", broken.seq, broken.why)));
+        Ok(defects)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

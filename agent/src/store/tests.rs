@@ -1,7 +1,9 @@
 //! Tests of the store as a whole. Those that need a process of their own are in `tests/tests/store_crash.rs`.
 
+mod chain;
 mod crash;
 mod files;
+mod guards;
 mod hostile;
 mod once;
 mod plugins;
@@ -80,6 +82,7 @@ fn run_at(started: Timestamp) -> Run {
         usage: Usage::default(),
         log: Vec::new(),
         calls: Vec::new(),
+        changes: crate::domain::RunChanges::default(),
     }
 }
 

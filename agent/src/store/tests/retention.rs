@@ -125,7 +125,7 @@ async fn a_run_with_very_many_rows_ends_its_step() {
         store.finish_run(Run { log, ..concluded(&run, Status::Ok) }).await.unwrap();
     }
     let before = store.health().await.commits;
-    let one_step = |db: &Connection| super::super::retention::step(db, super::super::retention::Rule::Above(0));
+    let one_step = |db: &Connection| super::super::retention::step(db, super::super::retention::Rule::Above(0), MARCH);
     assert_eq!(store.writer.write(one_step).await.unwrap(), 1);
     assert_eq!(store.health().await.commits - before, 1);
     assert_eq!(ids(&store).await.len(), 2);

@@ -1,0 +1,294 @@
+//! Digests of rows, and what links claim about them.
+//!
+//! A digest is taken over the values of columns in a fixed order, each with its type and length before it, so that no two
+//! different rows are the same bytes. What is known before it is written is digested by whoever asks and not by the
+//! thread that writes; read back from the file it comes to the same.
+//!
+//! The lists below are those of the format in which the chain began, because that is what a file from before is read with. A
+//! column that a later format adds needs a list of its own, and links that say which one they mean.
+//!
+//! Numbers of runs (`runs.seq`, and `run` in the other tables) are not digested: they are given out by the file. A link names the
+//! number of its run instead.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::Digest;
+use crate::store::StoreError;
+
+/// Columns that a run has from its start, in the order of their digest.
+pub(in crate::store) const RUN_START: &str = "id, plugin, version, digest, mode, \"trigger\", actor, started, params, sweep_run, follows, undoes, \
+     break_glass";
+
+/// Columns that its end adds, and those that comparing it afterwards does.
+pub(in crate::store) const RUN_END: &str = "finished, state, failure_kind, failure_message, summary, outcome, duration_ns, \
+     memory_bytes, calls, answer_bytes, dropped_log_lines, helped, checked_before, checked_after";
+
+pub(in crate::store) const CALL: &str =
+    "sequence, operation, target, decision, started, duration_ns, answer_bytes, answer_digest, error, arguments";
+
+pub(in crate::store) const LOG_LINE: &str = "n, time, level, source, message, fields";
+
+pub(in crate::store) const PLAN: &str = "digest, expires, applied_by, targets, body";
+
+pub(in crate::store) const CHANGE: &str = "position, sequence, plugin, operation, target, objects, intended, settled, \
+     fate, detail, undone_by, planned, done";
+
+/// Calls whose beginnings of digests are kept one by one, to name the one that was changed.
+const MARKED: usize = 64;
+
+/// Digits of such a beginning. What is safe rests on the whole digest.
+const MARK: usize = 8;
+
+/// The digest of a row while its values come.
+#[derive(Clone, Default)]
+pub(in crate::store) struct RowHash(Sha256);
+
+impl RowHash {
+    /// The values of a row before it is written.
+    pub(in crate::store) fn with(mut self, values: &[&dyn ToSql]) -> Result<Self, StoreError> {
+        for value in values {
+            match value.to_sql()? {
+                ToSqlOutput::Borrowed(value) => self.value(value),
+                ToSqlOutput::Owned(value) => self.value(ValueRef::from(&value)),
+                _ => return Err(StoreError::Invalid("a value that is no value of a column".to_owned())),
+            }
+        }
+        Ok(self)
+    }
+
+    fn row(mut self, row: &Row<'_>) -> Result<Self, StoreError> {
+        for n in 0..row.as_ref().column_count() {
+            self.value(row.get_ref(n)?);
+        }
+        Ok(self)
+    }
+
+    fn value(&mut self, value: ValueRef<'_>) {
+        let (kind, bytes): (u8, &[u8]) = match value {
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(number) => return self.bytes(1, &number.to_le_bytes()),
+            ValueRef::Real(number) => return self.bytes(2, &number.to_le_bytes()),
+            ValueRef::Text(text) => (3, text),
+            ValueRef::Blob(bytes) => (4, bytes),
+        };
+        self.bytes(kind, bytes);
+    }
+
+    fn bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.0.update([kind]);
+        self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    pub(in crate::store) fn digest(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
+}
+
+/// What a link claims about several rows in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Series {
+    pub(super) count: u64,
+    pub(super) digest: String,
+    /// The beginnings of the single digests, one after the other; empty where there are too many.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) marks: String,
+}
+
+/// Such a claim while the rows come.
+#[derive(Default)]
+pub(in crate::store) struct SeriesHash {
+    count: u64,
+    whole: Sha256,
+    marks: Option<String>,
+}
+
+impl SeriesHash {
+    /// Of calls, which can be named one by one.
+    pub(in crate::store) fn marked() -> Self {
+        Self { marks: Some(String::new()), ..Self::default() }
+    }
+
+    /// The next row.
+    pub(in crate::store) fn push(&mut self, row: RowHash) {
+        let digest = row.digest();
+        self.count += 1;
+        self.whole.update(digest.as_bytes());
+        if self.count > MARKED as u64 {
+            self.marks = None;
+        }
+        if let Some(marks) = &mut self.marks {
+            marks.extend(digest.hex().chars().take(MARK));
+        }
+    }
+
+    /// The claim; none about no rows.
+    pub(in crate::store) fn claim(self) -> Option<Series> {
+        let digest = || Digest::from_bytes(self.whole.finalize().into()).hex();
+        let marks = self.marks.unwrap_or_default();
+        (self.count > 0).then(|| Series { count: self.count, digest: digest(), marks })
+    }
+}
+
+impl Series {
+    /// Which of the rows is another one than that of `other`, from 1, as far as it can be told.
+    pub(super) fn first_other(&self, other: &Self) -> Option<usize> {
+        let mark = |series: &Self, n: usize| series.marks.get(n * MARK..(n + 1) * MARK).map(str::to_owned);
+        (0..MARKED).find(|n| mark(self, *n) != mark(other, *n)).map(|n| n + 1)
+    }
+}
+
+/// What a link claims about the rows of its run. A later link's claim about the same row replaces an earlier one's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Claims {
+    /// The number of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) number: Option<i64>,
+    /// Digest of what the run has from its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) start: Option<String>,
+    /// Digest of all of its row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) calls: Option<Series>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) log: Option<Series>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) plan: Option<String>,
+    /// By their places.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::store) changes: BTreeMap<u32, String>,
+    /// The row of the run before it was completed once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) was_run: Option<String>,
+    /// The plan before it was completed: what somebody changed in between does not become right by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) was_plan: Option<String>,
+    /// Changes before they were completed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::store) was_changes: BTreeMap<u32, String>,
+}
+
+impl Claims {
+    /// About one change.
+    pub(in crate::store) fn of_change(db: &Connection, run: i64, position: u32) -> Result<Self, StoreError> {
+        let sql = format!("SELECT {CHANGE} FROM changes WHERE run = ?1 AND position = ?2");
+        let digest = digest(db, &sql, (run, position))?;
+        Ok(Self { changes: digest.map(|digest| (position, digest)).into_iter().collect(), ..Self::default() })
+    }
+
+    /// About the row of a run that is over; nothing for one that is not.
+    pub(in crate::store) fn of_run(db: &Connection, run: i64) -> Result<Self, StoreError> {
+        let sql = format!("SELECT {RUN_START}, {RUN_END} FROM runs WHERE seq = ?1 AND finished IS NOT NULL");
+        Ok(Self { run: digest(db, &sql, [run])?, ..Self::default() })
+    }
+
+    /// About the plan of a run.
+    pub(in crate::store) fn of_plan(db: &Connection, run: i64) -> Result<Self, StoreError> {
+        Ok(Self { plan: plan(db, run)?, ..Self::default() })
+    }
+
+    /// What holds after a later link, or what that contradicts: it was another row that the agent completed.
+    pub(super) fn and_then(&mut self, later: Self) -> Result<(), String> {
+        let Self { number, start, run, calls, log, plan, changes, was_run, was_plan, was_changes } = later;
+        if run.is_some() && was_run.is_none() && self.run.is_some() {
+            return Err("it was ended a second time, so its end had been removed".to_owned());
+        }
+        if is_other(&self.number, &number) || is_other(&self.start, &start) {
+            return Err("it was not as it was recorded when its end was".to_owned());
+        }
+        if was_run.is_some() && was_run != self.run {
+            return Err("it was not as it was recorded when it was compared".to_owned());
+        }
+        if was_plan.is_some() && was_plan != self.plan {
+            return Err("its plan was not as it was recorded when it was taken".to_owned());
+        }
+        if let Some((position, _)) = was_changes.iter().find(|(position, was)| self.changes.get(position) != Some(was))
+        {
+            return Err(format!("the change {position} was not as it was recorded when it was completed"));
+        }
+        if run.is_some() && was_run.is_none() {
+            // The end tells all of these, or that there are none.
+            (self.calls, self.log) = (calls, log);
+        }
+        self.number = self.number.or(number);
+        self.start = self.start.take().or(start);
+        self.run = run.or(self.run.take());
+        self.plan = plan.or(self.plan.take());
+        self.changes.extend(changes);
+        Ok(())
+    }
+}
+
+fn is_other<T: PartialEq>(before: &Option<T>, later: &Option<T>) -> bool {
+    matches!((before, later), (Some(before), Some(later)) if before != later)
+}
+
+/// What there is to claim about a run as its rows are now.
+pub(super) fn of_run(db: &Connection, run: i64) -> Result<Claims, StoreError> {
+    let is_over: bool = db
+        .prepare_cached("SELECT finished IS NOT NULL OR state != 'running' FROM runs WHERE seq = ?1")?
+        .query_row([run], |row| row.get(0))?;
+    let start = digest(db, &format!("SELECT {RUN_START} FROM runs WHERE seq = ?1"), [run])?;
+    let whole = digest(db, &format!("SELECT {RUN_START}, {RUN_END} FROM runs WHERE seq = ?1"), [run])?;
+    Ok(Claims {
+        number: Some(run),
+        start,
+        run: whole.filter(|_| is_over),
+        calls: series(
+            db,
+            &format!("SELECT {CALL} FROM calls WHERE run = ?1 ORDER BY sequence"),
+            run,
+            SeriesHash::marked(),
+        )?,
+        log: series(
+            db,
+            &format!("SELECT {LOG_LINE} FROM log_lines WHERE run = ?1 ORDER BY n"),
+            run,
+            SeriesHash::default(),
+        )?,
+        plan: plan(db, run)?,
+        changes: changes(db, run)?,
+        ..Claims::default()
+    })
+}
+
+fn plan(db: &Connection, run: i64) -> Result<Option<String>, StoreError> {
+    digest(db, &format!("SELECT {PLAN} FROM plans WHERE run = ?1"), [run])
+}
+
+fn changes(db: &Connection, run: i64) -> Result<BTreeMap<u32, String>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT {CHANGE} FROM changes WHERE run = ?1"))?;
+    let mut rows = statement.query([run])?;
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let position: i64 = row.get(0)?;
+        // A place that no change can have is none that a link knows.
+        found.insert(u32::try_from(position).unwrap_or(u32::MAX), RowHash::default().row(row)?.digest().hex());
+    }
+    Ok(found)
+}
+
+fn series(db: &Connection, sql: &str, run: i64, mut hash: SeriesHash) -> Result<Option<Series>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([run])?;
+    while let Some(row) = rows.next()? {
+        hash.push(RowHash::default().row(row)?);
+    }
+    Ok(hash.claim())
+}
+
+fn digest(db: &Connection, sql: &str, values: impl Params) -> Result<Option<String>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let hash = statement.query_row(values, |row| Ok(RowHash::default().row(row))).optional()?;
+    Ok(hash.transpose()?.map(|hash| hash.digest().hex()))
+}
