@@ -18,6 +18,7 @@ mod metadata;
 mod outcome;
 mod program;
 mod ticker;
+mod undo;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,10 +30,11 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 pub use artefacts::CacheError;
 pub use cancel::{Cancellation, Canceller, cancellation};
 pub use program::{Examined, Finished, Invocation, LoadError, Program};
+pub use undo::{GivingBack, Undoing, settle};
 
 use crate::domain::Limits;
 use crate::host::linker::Linkers;
-pub use crate::journal::{Observer, Unobserved};
+pub use crate::journal::{Intent, IntentError, Ledger, Observer, Unobserved};
 use artefacts::Artefacts;
 use lane::Lane;
 use ticker::Ticker;

@@ -7,11 +7,13 @@
 //! Knows the journal, policy, clients, domain and wasmtime; never the store, the scheduler or the API.
 
 pub mod bindings;
+mod changes;
 mod error;
 mod http;
 mod imports;
 pub mod limiter;
 pub mod linker;
+mod overlay;
 mod postgres;
 mod queue;
 mod redis;

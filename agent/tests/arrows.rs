@@ -16,7 +16,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("config", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres"]),
     ("policy", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"]),
     ("store", &["domain", "clock"], &["wasmtime", "axum", "redis", "tokio_postgres", "reqwest"]),
-    ("clients", &["domain", "clock", "policy"], &["wasmtime", "axum", "rusqlite"]),
+    ("clients", &["domain", "clock", "policy", "journal"], &["wasmtime", "axum", "rusqlite"]),
     (
         "journal",
         &["domain", "clock", "policy"],

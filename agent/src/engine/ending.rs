@@ -62,6 +62,7 @@ pub(super) fn stopped(stop: Stop) -> Ending {
         Stop::Deadline => FailureKind::Deadline,
         Stop::Calls => FailureKind::Calls,
         Stop::Log => FailureKind::Log,
+        Stop::NotInPlan => FailureKind::NotInPlan,
         Stop::Describing => FailureKind::Trap,
     };
     failed(kind, stop.to_string())

@@ -18,12 +18,13 @@ use super::lane::Place;
 use super::ticker::Ticking;
 use super::{Engine, ending, metadata, outcome, until};
 use crate::domain::{
-    CallRecord, Digest, Ending, FailureKind, Limits, LogLine, Metadata, Mode, RunId, Timestamp, Usage,
+    CallRecord, Digest, Ending, FailureKind, Limits, LogLine, Metadata, Mode, Plan, PlannedChange, RunId, Timestamp,
+    Usage,
 };
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
-use crate::host::bindings::{Check, CheckPre};
+use crate::host::bindings::{Everything, EverythingPre};
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
-use crate::journal::{Journal, Observer};
+use crate::journal::{Changes, Journal, Ledger, Observer};
 use crate::policy::Grants;
 
 /// Longest time for `describe`. It must not do anything, so this is generous.
@@ -36,7 +37,7 @@ const RECORDING: Duration = Duration::from_millis(2);
 /// A component that is compiled and linked, and can be instantiated at once. Cheap to copy.
 #[derive(Clone)]
 pub struct Program {
-    pre: CheckPre<RunState>,
+    pre: EverythingPre<RunState>,
     digest: Digest,
     imports: Imports,
 }
@@ -109,6 +110,8 @@ pub struct Invocation {
     pub cancellation: Cancellation,
     /// Whoever hears what it does while it does it.
     pub observer: Arc<dyn Observer>,
+    /// The plan that it follows, and where it records what it does. None for a run that changes nothing, or makes a plan.
+    pub following: Option<(Arc<Plan>, Arc<dyn Ledger>)>,
 }
 
 /// A run that is over.
@@ -122,12 +125,14 @@ pub struct Finished {
     pub log: Vec<LogLine>,
     /// Its host calls.
     pub calls: Vec<CallRecord>,
+    /// The changes that it would make, if it made a plan.
+    pub planned: Vec<PlannedChange>,
 }
 
 impl Finished {
     /// A run that ended before its guest began.
     pub fn without_guest(ending: Ending) -> Self {
-        Self { ending, usage: Usage::default(), log: Vec::new(), calls: Vec::new() }
+        Self { ending, usage: Usage::default(), log: Vec::new(), calls: Vec::new(), planned: Vec::new() }
     }
 }
 
@@ -184,7 +189,7 @@ impl Engine {
         imports.judge(name, grants)?;
         let compiled = self.compiled(component, &digest).await?;
         let linker = self.linkers.holding(imports.interfaces().collect()).map_err(LoadError::Link)?;
-        let pre = linker.instantiate_pre(&compiled).and_then(CheckPre::new).map_err(LoadError::Link)?;
+        let pre = linker.instantiate_pre(&compiled).and_then(EverythingPre::new).map_err(LoadError::Link)?;
         Ok(Program { pre, digest, imports })
     }
 
@@ -236,7 +241,9 @@ impl Engine {
         };
         let limits = invocation.limits;
         let plugin = invocation.plugin.clone();
-        let journal = journal(invocation.grants.clone(), &plugin, &limits).observed_by(invocation.observer.clone());
+        let journal = journal(invocation.grants.clone(), &plugin, &limits)
+            .observed_by(invocation.observer.clone())
+            .treating(invocation.changes());
         let instance = self.instance(plugin, journal, &limits, Gate::Open, slot);
         let (pre, place) = (program.pre.clone(), instance.place.clone());
         match self.see_through(&place, run(pre, instance, invocation)).await {
@@ -316,7 +323,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))
 }
 
-async fn describe(pre: CheckPre<RunState>, mut instance: Instance) -> Result<wit::Metadata, String> {
+async fn describe(pre: EverythingPre<RunState>, mut instance: Instance) -> Result<wit::Metadata, String> {
     let described = instance.place.drive(async {
         let plugin = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_describe(&mut instance.store).await
@@ -333,10 +340,10 @@ async fn describe(pre: CheckPre<RunState>, mut instance: Instance) -> Result<wit
     }
 }
 
-async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invocation) -> Finished {
+async fn run(pre: EverythingPre<RunState>, mut instance: Instance, invocation: Invocation) -> Finished {
     let context = run_context(&invocation);
     let running = instance.place.drive(async {
-        let plugin: Check = pre.instantiate_async(&mut instance.store).await?;
+        let plugin: Everything = pre.instantiate_async(&mut instance.store).await?;
         plugin.paramedic_plugin_plugin().call_run(&mut instance.store, &context, &invocation.params).await
     });
     let called = tokio::time::timeout_at(until(instance.deadline + RECORDING), running);
@@ -354,7 +361,19 @@ async fn run(pre: CheckPre<RunState>, mut instance: Instance, invocation: Invoca
         Ok(Err(_)) => ending::stopped(crate::journal::Stop::Deadline),
         Err(by) => ending::cancelled(&by),
     };
+    instance.store.data_mut().journal.conclude().await;
     finish(instance, ending)
+}
+
+impl Invocation {
+    fn changes(&self) -> Changes {
+        let io = self.plugin.io.clone();
+        match (self.mode, &self.following) {
+            (Mode::Plan, _) => Changes::plan(io),
+            (Mode::Apply, Some((plan, ledger))) => Changes::follow(plan.clone(), ledger.clone(), io),
+            (Mode::Check, _) | (Mode::Apply, None) => Changes::Refuse,
+        }
+    }
 }
 
 fn finish(mut instance: Instance, ending: Ending) -> Finished {
@@ -368,7 +387,8 @@ fn finish(mut instance: Instance, ending: Ending) -> Finished {
         answer_bytes: state.journal.answer_bytes(),
         dropped_log_lines,
     };
-    Finished { ending, usage, log, calls: state.journal.take_records() }
+    let planned = state.journal.take_planned();
+    Finished { ending, usage, log, calls: state.journal.take_records(), planned }
 }
 
 fn run_context(invocation: &Invocation) -> wit::RunContext {
@@ -378,6 +398,8 @@ fn run_context(invocation: &Invocation) -> wit::RunContext {
         trigger: invocation.trigger.to_owned(),
         mode: match invocation.mode {
             Mode::Check => wit::Mode::Check,
+            Mode::Plan => wit::Mode::Plan,
+            Mode::Apply => wit::Mode::Apply,
         },
         started: invocation.started.as_millis(),
         time_limit: invocation.limits.deadline.as_secs_f64(),

@@ -4,7 +4,7 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "check",
+    world: "everything",
     imports: { default: async | trappable },
     exports: { default: async },
 });

@@ -24,6 +24,8 @@ impl From<Denial> for types::Denial {
         let reason = match denial.reason {
             DenialReason::NotGranted => types::DenialReason::NotGranted,
             DenialReason::OutOfBounds => types::DenialReason::OutOfBounds,
+            DenialReason::NotInPlan => types::DenialReason::NotInPlan,
+            DenialReason::Frozen => types::DenialReason::Frozen,
         };
         Self { operation: denial.operation, target: denial.target, reason, message: denial.message }
     }

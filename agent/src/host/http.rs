@@ -1,11 +1,11 @@
-//! `http`: requests that ask for no change.
+//! `http` and `http-actions`: requests that ask for no change, and requests that may.
 
 use super::RunState;
-use super::bindings::paramedic::plugin::http as wit;
 use super::bindings::paramedic::plugin::types::{Error, Label};
+use super::bindings::paramedic::plugin::{http as wit, http_actions as actions};
 use super::support::duration;
 use super::targets::client;
-use crate::clients::http::{Header, Request, Response};
+use crate::clients::http::{Header, Request, Response, ResponseSlot};
 use crate::domain::CallError;
 use crate::journal::Arguments;
 use crate::policy::op;
@@ -25,6 +25,26 @@ impl wit::Host for RunState {
             client(&targets.http, &permit)?.head(&permit, &limits, decode(request)?).await
         })
         .await
+    }
+}
+
+impl actions::Host for RunState {
+    async fn send(
+        &mut self,
+        method: String,
+        request: wit::Request,
+        body: Vec<u8>,
+    ) -> wasmtime::Result<Result<actions::Exchange, Error>> {
+        let target = request.target.clone();
+        let arguments = arguments(&request).text("method", &method).hidden("body", body.len());
+        let answer = ResponseSlot::default();
+        let filled = answer.clone();
+        let receipt = self
+            .change::<op::HttpSend, _>(&target, arguments, |targets, permit| {
+                client(&targets.http, &permit)?.send(permit, &method, decode(request)?, body, filled)
+            })
+            .await?;
+        Ok(receipt.map(|receipt| actions::Exchange { receipt, response: answer.take().map(response) }))
     }
 }
 

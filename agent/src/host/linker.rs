@@ -67,5 +67,9 @@ fn link_interface(linker: &mut Linker<RunState>, interface: Interface) -> wasmti
         Interface::Redis => plugin::redis::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::Queue => plugin::queue::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::Http => plugin::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::PostgresActions => plugin::postgres_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::RedisActions => plugin::redis_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::QueueActions => plugin::queue_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::HttpActions => plugin::http_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
     }
 }

@@ -1,13 +1,12 @@
-//! `postgres`: looking at a Postgres server.
+//! `postgres` and `postgres-actions`: looking at a Postgres server, and changing something on it.
 
 use super::RunState;
-use super::bindings::paramedic::plugin::postgres as wit;
-use super::bindings::paramedic::plugin::postgres_types;
-use super::bindings::paramedic::plugin::types::Error;
+use super::bindings::paramedic::plugin::types::{Error, Receipt};
+use super::bindings::paramedic::plugin::{postgres as wit, postgres_actions as actions, postgres_types};
 use super::targets::client;
 use crate::clients::postgres::{
-    ReplicationState, RowSet, Server, Session, SessionFilter, Standby, Statement, StatementFilter, StatementOrder,
-    Value,
+    ReplicationState, RowSet, Server, Session, SessionFilter, SessionKey, Standby, Statement, StatementFilter,
+    StatementOrder, Value,
 };
 use crate::journal::Arguments;
 use crate::policy::op;
@@ -87,6 +86,38 @@ impl wit::Host for RunState {
         })
         .await
     }
+}
+
+impl actions::Host for RunState {
+    async fn cancel_query(
+        &mut self,
+        target: String,
+        session: postgres_types::SessionKey,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::PostgresCancelQuery, _>(&target, key_arguments(session), |targets, permit| {
+            client(&targets.postgres, &permit)?.cancel_query(permit, decode_key(session))
+        })
+        .await
+    }
+
+    async fn terminate_session(
+        &mut self,
+        target: String,
+        session: postgres_types::SessionKey,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::PostgresTerminateSession, _>(&target, key_arguments(session), |targets, permit| {
+            client(&targets.postgres, &permit)?.terminate_session(permit, decode_key(session))
+        })
+        .await
+    }
+}
+
+fn key_arguments(session: postgres_types::SessionKey) -> Arguments {
+    Arguments::none().plain("pid", session.pid).plain("started-micros", session.started_micros)
+}
+
+const fn decode_key(session: postgres_types::SessionKey) -> SessionKey {
+    SessionKey { pid: session.pid, started_micros: session.started_micros }
 }
 
 fn decode_value(value: wit::Value) -> Value {

@@ -1,11 +1,10 @@
-//! `queue`: looking at a job queue.
+//! `queue` and `queue-actions`: looking at a job queue, and changing it.
 
 use super::RunState;
-use super::bindings::paramedic::plugin::queue as wit;
-use super::bindings::paramedic::plugin::queue_types;
-use super::bindings::paramedic::plugin::types::Error;
+use super::bindings::paramedic::plugin::types::{Error, Receipt};
+use super::bindings::paramedic::plugin::{queue as wit, queue_actions as actions, queue_types};
 use super::targets::client;
-use crate::clients::queue::{FailureGroup, Failures, JobCount, JobState, Overview};
+use crate::clients::queue::{FailureGroup, Failures, JobCount, JobSelection, JobState, Overview};
 use crate::journal::Arguments;
 use crate::policy::op;
 
@@ -23,6 +22,61 @@ impl wit::Host for RunState {
             client(&targets.queue, &permit)?.list_failures(&permit, &limits, limit).await
         })
         .await
+    }
+}
+
+impl actions::Host for RunState {
+    async fn pause(&mut self, target: String) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::QueuePause, _>(&target, Arguments::none(), |targets, permit| {
+            client(&targets.queue, &permit)?.pause(permit)
+        })
+        .await
+    }
+
+    async fn resume(&mut self, target: String) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::QueueResume, _>(&target, Arguments::none(), |targets, permit| {
+            client(&targets.queue, &permit)?.resume(permit)
+        })
+        .await
+    }
+
+    async fn clean_failed(
+        &mut self,
+        target: String,
+        selection: actions::Selection,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::QueueCleanFailed, _>(&target, selection_arguments(&selection), |targets, permit| {
+            client(&targets.queue, &permit)?.clean_failed(permit, decode_selection(selection))
+        })
+        .await
+    }
+
+    async fn retry_failed(
+        &mut self,
+        target: String,
+        selection: actions::Selection,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::QueueRetryFailed, _>(&target, selection_arguments(&selection), |targets, permit| {
+            client(&targets.queue, &permit)?.retry_failed(permit, decode_selection(selection))
+        })
+        .await
+    }
+}
+
+fn selection_arguments(selection: &actions::Selection) -> Arguments {
+    Arguments::none()
+        .plain("min-age", selection.min_age)
+        .optional_text("job-name", selection.job_name.as_deref())
+        .optional_text("reason", selection.reason.as_deref())
+        .plain("limit", selection.limit)
+}
+
+fn decode_selection(selection: actions::Selection) -> JobSelection {
+    JobSelection {
+        min_age: selection.min_age,
+        job_name: selection.job_name,
+        reason: selection.reason,
+        limit: selection.limit,
     }
 }
 

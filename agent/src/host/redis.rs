@@ -1,10 +1,10 @@
-//! `redis`: looking at a Redis server.
+//! `redis` and `redis-actions`: looking at a Redis server, and freeing its memory.
 
 use super::RunState;
-use super::bindings::paramedic::plugin::redis as wit;
-use super::bindings::paramedic::plugin::types::{Error, Label};
+use super::bindings::paramedic::plugin::types::{Error, Label, Receipt};
+use super::bindings::paramedic::plugin::{redis as wit, redis_actions as actions};
 use super::targets::client;
-use crate::clients::redis::{Field, KeyPage, KeyUsage, Reply, SlowEntry};
+use crate::clients::redis::{Field, KeyPage, KeySelection, KeyUsage, Reply, SlowEntry};
 use crate::journal::Arguments;
 use crate::policy::op;
 
@@ -71,6 +71,43 @@ impl wit::Host for RunState {
         })
         .await
     }
+}
+
+impl actions::Host for RunState {
+    async fn remove_keys(
+        &mut self,
+        target: String,
+        selection: actions::Selection,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        self.change::<op::RedisRemoveKeys, _>(&target, selection_arguments(&selection), |targets, permit| {
+            client(&targets.redis, &permit)?.remove_keys(permit, decode_selection(selection))
+        })
+        .await
+    }
+
+    async fn expire_keys(
+        &mut self,
+        target: String,
+        selection: actions::Selection,
+        ttl: f64,
+    ) -> wasmtime::Result<Result<Receipt, Error>> {
+        let arguments = selection_arguments(&selection).plain("ttl", ttl);
+        self.change::<op::RedisExpireKeys, _>(&target, arguments, |targets, permit| {
+            client(&targets.redis, &permit)?.expire_keys(permit, decode_selection(selection), ttl)
+        })
+        .await
+    }
+}
+
+fn selection_arguments(selection: &actions::Selection) -> Arguments {
+    Arguments::none()
+        .text("pattern", &selection.pattern)
+        .plain("min-idle", selection.min_idle)
+        .plain("limit", selection.limit)
+}
+
+fn decode_selection(selection: actions::Selection) -> KeySelection {
+    KeySelection { pattern: selection.pattern, min_idle: selection.min_idle, limit: selection.limit }
 }
 
 fn fields(fields: Vec<Field>) -> Vec<Label> {

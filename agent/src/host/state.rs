@@ -9,12 +9,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::bindings::paramedic::plugin::types;
 use super::limiter::Limiter;
+use super::overlay::Overlay;
 use super::stdio::Capture;
 use super::{Memory, RunLog, Targets};
 use crate::clock::Clock;
-use crate::domain::{CallError, CallLimits, Label, Limits, PluginName};
-use crate::journal::{Arguments, Journal, Stop};
-use crate::policy::{Op, Permit};
+use crate::domain::{CallError, CallLimits, Difference, Label, Limits, PluginName};
+use crate::journal::{Arguments, Change, Disposition, Journal, Receipt, Stop};
+use crate::policy::{ChangeOp, Op, Permit};
 
 /// Whether an instance may reach the interfaces of the package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct RunState {
     pub plugin: Arc<PluginContext>,
     /// Decides, counts and records every call to a target.
     pub journal: Journal,
+    /// What the `state` interface reads and writes.
+    pub(super) memory: Arc<dyn Memory>,
     /// The log of the run.
     pub log: RunLog,
     /// Bounds memory and tables.
@@ -78,7 +81,9 @@ impl RunState {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { plugin, journal, log, limiter: Limiter::new(limits), gate, wasi, table, streams }
+        let memory: Arc<dyn Memory> =
+            if journal.makes_a_plan() { Arc::new(Overlay::new(plugin.memory.clone())) } else { plugin.memory.clone() };
+        Self { plugin, journal, memory, log, limiter: Limiter::new(limits), gate, wasi, table, streams }
     }
 
     /// Write out what the guest left without a line end.
@@ -117,6 +122,47 @@ impl RunState {
             })
             .await?;
         Ok(answered.map(encode).map_err(types::Error::from))
+    }
+}
+
+impl RunState {
+    /// Carry out a call that changes a target, as far as the run's mode lets it.
+    pub(super) async fn change<O, M>(
+        &mut self,
+        target: &str,
+        arguments: Arguments,
+        make: M,
+    ) -> wasmtime::Result<Result<types::Receipt, types::Error>>
+    where
+        O: ChangeOp,
+        M: FnOnce(&Targets, Permit<O>) -> Result<Arc<dyn Change>, CallError>,
+    {
+        self.enter()?;
+        let targets = self.plugin.targets.clone();
+        let receipt = self.journal.change::<O, _>(target, arguments, |permit| make(&targets, permit)).await?;
+        Ok(receipt.map(types::Receipt::from).map_err(types::Error::from))
+    }
+}
+
+impl From<Receipt> for types::Receipt {
+    fn from(receipt: Receipt) -> Self {
+        let change = |difference: Difference| types::Change {
+            field: difference.field,
+            before: difference.before,
+            after: difference.after,
+        };
+        Self {
+            sequence: receipt.sequence,
+            disposition: match receipt.disposition {
+                Disposition::Applied => types::Disposition::Applied,
+                Disposition::Planned => types::Disposition::Planned,
+                Disposition::Unchanged => types::Disposition::Unchanged,
+            },
+            summary: receipt.summary,
+            changes: receipt.differences.into_iter().map(change).collect(),
+            reversible: receipt.reversible,
+            answer: receipt.answer,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::RunState;
 use super::bindings::paramedic::plugin::{clock, config, log, state, types};
-use super::{PluginContext, RunState};
 use crate::domain::{CallError, Label, LogLevel, LogSource, PluginName};
 use crate::journal::Stop;
 
@@ -130,7 +130,7 @@ impl state::Host for RunState {
         if let Err(error) = check_key(&key) {
             return Ok(Err(error));
         }
-        let found = self.plugin.memory.get(&self.plugin.name, &key).await;
+        let found = self.memory.get(&self.plugin.name, &key).await;
         Ok(found
             .map(|entry| entry.map(|entry| state::Entry { value: entry.value, revision: entry.revision }))
             .map_err(memory_error))
@@ -145,7 +145,7 @@ impl state::Host for RunState {
         if let Err(spent) = self.enter_memory()? {
             return Ok(Err(spent));
         }
-        Ok(remember(&self.plugin, &key, &value, None, ttl).await)
+        Ok(remember(&*self.memory, &self.plugin.name, &key, &value, None, ttl).await)
     }
 
     async fn swap(
@@ -158,7 +158,7 @@ impl state::Host for RunState {
         if let Err(spent) = self.enter_memory()? {
             return Ok(Err(spent));
         }
-        Ok(remember(&self.plugin, &key, &value, Some(revision), ttl).await)
+        Ok(remember(&*self.memory, &self.plugin.name, &key, &value, Some(revision), ttl).await)
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<bool, types::Error>> {
@@ -168,14 +168,14 @@ impl state::Host for RunState {
         if let Err(error) = check_key(&key) {
             return Ok(Err(error));
         }
-        Ok(self.plugin.memory.remove(&self.plugin.name, &key).await.map_err(memory_error))
+        Ok(self.memory.remove(&self.plugin.name, &key).await.map_err(memory_error))
     }
 
     async fn keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         if let Err(spent) = self.enter_memory()? {
             return Ok(Err(spent));
         }
-        Ok(self.plugin.memory.keys(&self.plugin.name, &prefix).await.map_err(memory_error))
+        Ok(self.memory.keys(&self.plugin.name, &prefix).await.map_err(memory_error))
     }
 }
 
@@ -188,7 +188,8 @@ impl RunState {
 }
 
 async fn remember(
-    plugin: &PluginContext,
+    memory: &dyn Memory,
+    plugin: &PluginName,
     key: &str,
     value: &str,
     expected: Option<u64>,
@@ -196,7 +197,7 @@ async fn remember(
 ) -> Result<u64, types::Error> {
     check_key(key)?;
     let ttl = ttl.map(|seconds| duration("ttl", seconds)).transpose()?;
-    plugin.memory.put(&plugin.name, key, value, expected, ttl).await.map_err(memory_error)
+    memory.put(plugin, key, value, expected, ttl).await.map_err(memory_error)
 }
 
 impl clock::Host for RunState {

@@ -28,9 +28,8 @@ pub struct Targets {
 pub(super) fn client<'a, O: Op, C>(
     clients: &'a HashMap<TargetName, Arc<C>>,
     permit: &Permit<O>,
-) -> Result<&'a C, CallError> {
+) -> Result<&'a Arc<C>, CallError> {
     clients
         .get(permit.target())
-        .map(|client| &**client)
         .ok_or_else(|| CallError::NotFound(format!("the target {} is not configured", permit.target())))
 }
