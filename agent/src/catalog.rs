@@ -47,7 +47,7 @@ pub use ticket::{Quarantined, Ticket};
 pub use which::{InvalidWhich, Which};
 
 use crate::clock::Clock;
-use crate::domain::{Actor, Digest, Label, Limits, Metadata, Origin, PluginName, Timestamp};
+use crate::domain::{Actor, Digest, Label, Limits, Metadata, Origin, PluginName, System, Target, Timestamp};
 use crate::engine::{Engine, Program};
 use crate::host::{Memory, PluginContext, Targets};
 use crate::policy::Grants;
@@ -310,6 +310,23 @@ impl Catalog {
 
     fn surroundings(&self) -> Surroundings {
         self.surroundings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The clients of all targets, and where they do their work.
+    pub fn reach(&self) -> (Arc<Targets>, tokio::runtime::Handle) {
+        let surroundings = self.surroundings();
+        (surroundings.targets, surroundings.io)
+    }
+
+    /// True for a target that is configured.
+    pub fn has_target(&self, target: &Target) -> bool {
+        let Targets { postgres, redis, queue, http } = &*self.surroundings().targets;
+        match target.system {
+            System::Postgres => postgres.contains_key(&target.name),
+            System::Redis => redis.contains_key(&target.name),
+            System::Queue => queue.contains_key(&target.name),
+            System::Http => http.contains_key(&target.name),
+        }
     }
 
     /// The engine that runs them.

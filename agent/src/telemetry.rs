@@ -1,6 +1,8 @@
 //! Logs and metrics: the names, and the one place that installs a subscriber.
 
+mod changes;
 mod configuration;
+mod guards;
 mod store;
 mod sweeps;
 mod targets;
@@ -20,8 +22,10 @@ use tracing_subscriber::EnvFilter;
 pub use configuration::ConfigurationMetrics;
 pub use store::StoreMetrics;
 
-use crate::domain::{Decision, Origin, PluginName, Run, Status};
+use crate::domain::{Decision, Fate, Helped, Origin, PluginName, Run, Status};
 
+use changes::ChangeMetrics;
+use guards::GuardMetrics;
 pub use sweeps::{SlotResult, SweepMetrics};
 use targets::TargetMetrics;
 
@@ -58,6 +62,8 @@ pub struct Metrics {
     status: Family<PluginLabels, Gauge>,
     calls: Family<CallLabels, Counter>,
     targets: TargetMetrics,
+    changes: ChangeMetrics,
+    guards: GuardMetrics,
     /// Runs under way.
     pub running: Gauge,
     /// Runs that were turned away because all slots were taken.
@@ -135,6 +141,8 @@ impl Default for Metrics {
             status: Family::default(),
             calls: Family::default(),
             targets: TargetMetrics::register(&mut registry),
+            changes: ChangeMetrics::register(&mut registry),
+            guards: GuardMetrics::register(&mut registry),
             running: Gauge::default(),
             turned_away: Counter::default(),
             plugins: Family::default(),
@@ -206,6 +214,26 @@ impl Metrics {
             self.calls.get_or_create(&labels).inc();
             self.targets.called(call);
         }
+    }
+
+    /// Count what became of a change.
+    pub fn changed(&self, plugin: &PluginName, operation: &str, target: &str, fate: &Fate) {
+        self.changes.changed(plugin, operation, target, fate);
+    }
+
+    /// Count whether an apply helped.
+    pub fn helped(&self, plugin: &PluginName, verdict: Helped) {
+        self.changes.helped(plugin, verdict);
+    }
+
+    /// Count an apply that `guard`, a word of a fixed list, refused.
+    pub fn apply_refused(&self, guard: &'static str) {
+        self.guards.refused(guard);
+    }
+
+    /// Count an apply past all guards.
+    pub fn glass_broken(&self, plugin: &PluginName) {
+        self.guards.broken(plugin);
     }
 
     /// Count a version that became active.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Source, signing::SignatureError};
-use crate::domain::{Digest, Kind, PluginName};
+use crate::domain::{Digest, Interface, PluginName};
 use crate::engine::LoadError;
 use crate::host::ImportsError;
 
@@ -149,11 +149,11 @@ pub enum PluginError {
         /// How long it is.
         length: usize,
     },
-    /// It is no check.
-    #[error("it is a {}; this agent runs checks", kind.as_str())]
-    NotACheck {
-        /// What it says it is.
-        kind: Kind,
+    /// It says that it is a check, and imports an interface that changes something.
+    #[error("it says that it is a check, and imports `{interface}`, with which it could change something")]
+    CheckActs {
+        /// The interface.
+        interface: Interface,
     },
     /// It asks for something that there is not.
     #[error("it asks for `{operation}`, which is not offered to plugins")]
@@ -201,7 +201,7 @@ impl PluginError {
             Self::Load(LoadError::Imports(_)) => Step::Imports,
             Self::Load(LoadError::Compile(_) | LoadError::Link(_)) => Step::Compile,
             Self::Load(LoadError::Describe(_) | LoadError::Description(_)) => Step::Describe,
-            Self::OtherName { .. } | Self::OtherVersion { .. } | Self::LongVersion { .. } | Self::NotACheck { .. } => {
+            Self::OtherName { .. } | Self::OtherVersion { .. } | Self::LongVersion { .. } | Self::CheckActs { .. } => {
                 Step::Identity
             }
             Self::UnknownOperation { .. } | Self::NotGranted { .. } => Step::Grants,
@@ -243,7 +243,7 @@ impl PluginError {
                 format!("ask the plugin's author for a component that this agent can load, and {bring}")
             }
             Self::OtherName { described, .. } => format!("name it `{described}` in the configuration"),
-            Self::NotACheck { .. } => "remove it from the configuration".to_owned(),
+            Self::CheckActs { .. } => format!("ask the plugin's author to call it a mitigation, and {bring}"),
             Self::NotGranted { lines } => format!("add {}", lines.join(" and ")),
             Self::Defaults(_) => "correct its `params` in the configuration".to_owned(),
             Self::Internal(_) => "report it with the agent's log".to_owned(),

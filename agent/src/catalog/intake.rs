@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 
 use super::signing::{MAX_SIGNATURE, Signed};
 use super::{Component, Entry, Plugin, PluginError, Surroundings, params};
-use crate::domain::{Actor, Digest, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
+use crate::domain::{Actor, Digest, Effect, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
 use crate::engine::{Engine, Program};
-use crate::host::PluginContext;
+use crate::host::{Imports, PluginContext};
 
 /// Longest version, in bytes. It stands in addresses and lists.
 pub(super) const MAX_VERSION: usize = 64;
@@ -111,6 +111,7 @@ pub(super) async fn admit(
     let metadata = engine.describe(&program, context.clone(), &entry.limits).await?;
     seen.profile.metadata = Some(metadata.clone());
     compare_identity(entry, delivery, identified.signed.as_ref(), &metadata)?;
+    refuse_acting_check(metadata.kind, program.imports())?;
     seen.version = Some(metadata.version.clone());
     let schema: Value =
         serde_json::from_str(&metadata.params_schema).map_err(|error| PluginError::Schema(error.to_string()))?;
@@ -225,10 +226,20 @@ fn compare_identity(
     if let Some(signed) = signed.filter(|signed| signed.version != metadata.version) {
         return Err(PluginError::SignedAs { signed: signed.version.clone(), described: described() });
     }
-    if metadata.kind != Kind::Check {
-        return Err(PluginError::NotACheck { kind: metadata.kind });
-    }
     Ok(())
+}
+
+/// A check can be given no way to act, whatever its grants say.
+fn refuse_acting_check(kind: Kind, imports: &Imports) -> Result<(), PluginError> {
+    let acts = |interface: &Interface| {
+        Operation::ALL
+            .iter()
+            .any(|operation| operation.interface() == *interface && operation.effect() == Effect::Change)
+    };
+    match imports.interfaces().find(acts) {
+        Some(interface) if kind == Kind::Check => Err(PluginError::CheckActs { interface }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Compare what a plugin asks for with what the operator granted it.

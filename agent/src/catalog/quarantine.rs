@@ -93,6 +93,7 @@ impl Conduct {
             | FailureKind::Exit
             | FailureKind::Trap => Self::Fault(reason(failure)),
             FailureKind::BadParams
+            | FailureKind::NotInPlan
             | FailureKind::HostCall
             | FailureKind::Plugin
             | FailureKind::Capacity

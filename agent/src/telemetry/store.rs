@@ -13,6 +13,8 @@ pub struct StoreMetrics {
     pub file_bytes: Gauge,
     /// Size of the write-ahead log beside it.
     pub wal_bytes: Gauge,
+    /// Number of the last link of the chain of records.
+    pub links: Gauge,
 }
 
 impl StoreMetrics {
@@ -23,6 +25,7 @@ impl StoreMetrics {
             queued: Gauge::default(),
             file_bytes: Gauge::default(),
             wal_bytes: Gauge::default(),
+            links: Gauge::default(),
         };
         registry.register("store_writable", "1 while the database takes writes", metrics.writable.clone());
         registry.register("store_queued", "Writes that wait for the disk", metrics.queued.clone());
@@ -30,6 +33,8 @@ impl StoreMetrics {
         registry.register_with_unit("store_file", "Size of the database", Unit::Bytes, file);
         let wal = metrics.wal_bytes.clone();
         registry.register_with_unit("store_wal", "Size of the write-ahead log beside it", Unit::Bytes, wal);
+        let help = "Number of the last link of the chain of records; it never gets smaller";
+        registry.register("record_links", help, metrics.links.clone());
         metrics
     }
 }

@@ -157,6 +157,7 @@ fn ended(ending: Ending, calls: u64) -> Run {
         usage: Usage { duration: Duration::from_secs(10), ..Usage::default() },
         log: Vec::new(),
         calls: (0..u32::try_from(calls).unwrap()).map(call).collect(),
+        changes: crate::domain::RunChanges::default(),
     }
 }
 
@@ -171,6 +172,7 @@ fn a_plugin_is_to_blame_for_what_its_guest_does_and_not_for_its_targets() {
         Kind::BadParams,
         Kind::HostCall,
         Kind::Plugin,
+        Kind::NotInPlan,
         Kind::Capacity,
         Kind::Cancelled,
         Kind::Interrupted,
