@@ -4,6 +4,7 @@
 //! an agent that is coming up and not one that is dead. End, on SIGTERM or SIGINT: take no more runs, let those under way
 //! finish for a while, or until a second signal, record them, close the store.
 
+mod anchors;
 mod doctor;
 mod intake;
 mod memory;
@@ -30,7 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Auth, Config, ConfigError, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
-use crate::runner::Runner;
+use crate::runner::{PluginRules, Rules, Runner};
 use crate::scheduler::Scheduler;
 use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions, SweepStore};
 use crate::telemetry::Metrics;
@@ -87,6 +88,7 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
     let sweeping = tokio::spawn(sweep(agent.scheduler.clone(), agent.loaded.subscribe(), stopping.clone()));
     let house = keep_house(agent.store.clone(), agent.sweep_store.clone(), reloader.retention(), stopping.clone());
     let housekeeping = tokio::spawn(house);
+    let anchoring = tokio::spawn(anchors::keep(agent.store.clone(), stopping.clone()));
     let reloading = tokio::spawn(reloader.clone().follow(hangup, stopping.clone()));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
@@ -129,6 +131,8 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
         certificates.await.context("following the certificate ended in a panic")?;
     }
     sweeping.await.context("the scheduler ended in a panic")?;
+    anchoring.await.context("anchoring the records ended in a panic")?;
+    anchors::write(agent.store.as_ref(), None).await;
     agent.store.close().await.context("cannot close the store")?;
     tracing::info!("paramedic has ended");
     Ok(())
@@ -170,7 +174,10 @@ impl Agent {
         let slots = config.server.max_concurrent_runs;
         let for_sweeps = config.scheduler.max_parallel;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, for_sweeps);
-        let runner = Arc::new(runner);
+        runner.govern(rules(config));
+        runner.keep_leases();
+        let settling = runner.clone();
+        tokio::spawn(async move { settling.settle_unknown().await });
         let (kept, plugins, checks) = (sweep_store.clone(), catalog.clone(), runner.clone());
         let scheduler = sweeps::scheduler(config, kept, plugins, checks, clock.clone(), metrics.clone()).await?;
         let (loaded, _) = watch::channel(false);
@@ -227,6 +234,12 @@ fn engine_settings(config: &Config) -> Settings {
         cache: Some(config.engine.cache.clone()),
         allocation: Allocation::Pooled,
     }
+}
+
+fn rules(config: &Config) -> Rules {
+    let rules = |plugin: &crate::config::Plugin| PluginRules { approvers: plugin.approval, cooldown: plugin.cooldown };
+    let plugins = config.plugins.iter().map(|(name, plugin)| (name.clone(), rules(plugin)));
+    Rules { plugins: plugins.collect(), budgets: config.budgets.clone() }
 }
 
 fn retention(config: &Config) -> RetentionPolicy {

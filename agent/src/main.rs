@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Ask(question) => cli::execute(&arguments.connection, question),
+        Command::Audit(audit) => cli::audit(&arguments.connection, audit),
         Command::Token(token) => cli::token(token),
         Command::Serve(serve) => told(self::serve(&serve)),
         Command::Doctor(doctor) => told(self::doctor(&doctor)),

@@ -7,25 +7,42 @@
 
 mod admission;
 mod feed;
+mod guard;
+mod help;
+mod leases;
+mod ledger;
+mod plans;
+mod settle;
+mod targets;
 mod under_way;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::Instrument;
 
 use crate::catalog::{Catalog, ParamsError, Plugin, Quarantined, State, Ticket};
 use crate::clock::Clock;
-use crate::domain::{Actor, Mode, PluginName, Run, RunId, SweepName, SweepRunId, Trigger, Usage};
-use crate::engine::{Finished, Invocation};
+use crate::domain::{
+    Actor, ChangeRecord, Digest, Kind, Mode, Plan, PluginName, Run, RunChanges, RunId, SweepName, SweepRunId, Trigger,
+    Usage,
+};
+use crate::engine::{Finished, GivingBack, Invocation, Ledger, Undoing};
 use crate::store::{OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
 pub use feed::{Batch, Event, Position, What};
+pub use guard::{BREAKER_REST, PluginRules, Rules};
+pub use leases::{LEASES, LeaseRefusal};
+pub use plans::{Application, Assent, PLAN_LIFE, PlanRefusal};
 
 use feed::Feed;
+use guard::InForce;
+use help::Confirmation;
+use ledger::RunLedger;
+use targets::{BusyTargets, Hold};
 use under_way::{Awaited, Place, UnderWay};
 
 use admission::{Admission, Slot};
@@ -100,6 +117,15 @@ pub enum Refusal {
     /// The agent is about to end.
     #[error("the agent is shutting down")]
     ShuttingDown,
+    /// A plan was not made or not applied.
+    #[error(transparent)]
+    Plan(Box<PlanRefusal>),
+    /// No run of that id is recorded.
+    #[error("there is no run {id}")]
+    UnknownRun {
+        /// The id.
+        id: RunId,
+    },
     /// The start cannot be recorded.
     #[error("the start of the run cannot be recorded")]
     Store(#[source] StoreError),
@@ -160,7 +186,32 @@ pub struct Runner {
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
     under_way: Arc<UnderWay>,
+    targets: Arc<BusyTargets>,
+    lease_changed: Arc<Notify>,
+    rules: Arc<InForce>,
     stopping: AtomicBool,
+    /// The runner itself, for what goes on after a run.
+    me: Weak<Self>,
+}
+
+/// A run about to be recorded and begun.
+struct Job {
+    run: Run,
+    work: Executable,
+    slot: Slot,
+    key: Option<OnceKey>,
+    /// The targets that it changes.
+    hold: Option<Hold>,
+    /// The check that tells whether it helped.
+    confirmation: Option<Confirmation>,
+}
+
+/// What a run does.
+enum Executable {
+    /// A plugin runs, and follows a plan if there is one.
+    Guest { plugin: Arc<Plugin>, ticket: Ticket, plan: Option<Arc<Plan>> },
+    /// Changes are given back, as a plan says, or a plan for that is made.
+    Undo { plan: Option<Arc<Plan>>, made: Vec<ChangeRecord> },
 }
 
 impl Runner {
@@ -172,16 +223,20 @@ impl Runner {
         metrics: Arc<Metrics>,
         slots: usize,
         slots_for_sweeps: usize,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             catalog,
             store,
             clock,
             metrics,
             admission: Admission::new(slots, slots_for_sweeps),
             under_way: Arc::default(),
+            targets: Arc::default(),
+            lease_changed: Arc::default(),
+            rules: Arc::default(),
             stopping: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Admit a request and record its start. When this answers, the run is durable and under way.
@@ -196,11 +251,11 @@ impl Runner {
     }
 
     async fn start_with(&self, request: Request, key: Option<OnceKey>) -> Result<Started, Refusal> {
-        let plugin = self.active(&request.plugin)?;
+        let plugin = self.checking(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
         let ticket = self.ticket(&plugin)?;
         let slot = self.admit()?;
-        self.begin((plugin, ticket), params, request, slot, key).await
+        self.check((plugin, ticket), params, request, slot, key).await
     }
 
     /// The same for a check of `sweep`, which waits for its turn for as long as `patience`.
@@ -213,13 +268,22 @@ impl Runner {
         let slot = self.admit_in_turn(sweep, patience).await?;
         // With the slot in hand: another version or less may be allowed than when the wait began, and the one trial of a
         // plugin that was held back must not wait for a place.
-        let plugin = self.active(&request.plugin)?;
+        let plugin = self.checking(&request.plugin)?;
         let params = plugin.params(request.params.clone())?;
         let ticket = self.ticket(&plugin)?;
-        self.begin((plugin, ticket), params, request, slot, None).await
+        self.check((plugin, ticket), params, request, slot, None).await
     }
 
-    async fn begin(
+    /// The plugin of that name, if it can run and changes nothing.
+    fn checking(&self, name: &PluginName) -> Result<Arc<Plugin>, Refusal> {
+        let plugin = self.active(name)?;
+        match plugin.metadata.kind {
+            Kind::Check => Ok(plugin),
+            Kind::Mitigation | Kind::Responder => Err(PlanRefusal::NeedsPlan { name: name.clone() }.into()),
+        }
+    }
+
+    async fn check(
         &self,
         (plugin, ticket): (Arc<Plugin>, Ticket),
         params: String,
@@ -227,11 +291,21 @@ impl Runner {
         slot: Slot,
         key: Option<OnceKey>,
     ) -> Result<Started, Refusal> {
-        let run = Arc::new(self.new_run(&plugin, params, request));
+        let run = self.new_run(&plugin, params, request);
+        let work = Executable::Guest { plugin, ticket, plan: None };
+        self.begin(Job { run, work, slot, key, hold: None, confirmation: None }).await
+    }
+
+    async fn begin(&self, job: Job) -> Result<Started, Refusal> {
+        let Job { run, work, slot, key, hold, confirmation } = job;
+        if let Some(hold) = &hold {
+            hold.is_for(run.id);
+        }
+        let run = Arc::new(run);
         let place = self.under_way.enter(run.clone());
         let follower = place.follow(run.clone());
         let (recorded, started) = oneshot::channel();
-        self.see_through((plugin, ticket), run, key, slot, recorded, place);
+        self.see_through((work, confirmation), run, key, (slot, hold), recorded, place);
         match started.await {
             Ok(Ok(())) => Ok(follower),
             Ok(Err(error)) => Err(Refusal::Store(error)),
@@ -310,6 +384,7 @@ impl Runner {
             usage: Usage::default(),
             log: Vec::new(),
             calls: Vec::new(),
+            changes: RunChanges::default(),
         }
     }
 
@@ -317,16 +392,17 @@ impl Runner {
     /// leave a start behind that nothing follows.
     fn see_through(
         &self,
-        (plugin, ticket): (Arc<Plugin>, Ticket),
+        (work, confirmation): (Executable, Option<Confirmation>),
         run: Arc<Run>,
         key: Option<OnceKey>,
-        slot: Slot,
+        held: (Slot, Option<Hold>),
         recorded: oneshot::Sender<Result<(), StoreError>>,
         place: Place,
     ) {
         let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
-        let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
+        let (clock, metrics, me) = (self.clock.clone(), self.metrics.clone(), self.me.clone());
+        let rules = self.rules.clone();
         let work = async move {
             let start = record_start(&*store, Run::clone(&run), key).await;
             let failed = start.is_err();
@@ -336,19 +412,58 @@ impl Runner {
                 return;
             }
             metrics.running.inc();
-            let finished = catalog.engine().run(&plugin.program, invocation(&plugin, &run, &place)).await;
-            let run = ended(Arc::unwrap_or_clone(run), finished, &*clock);
+            let ledger = Arc::new(RunLedger {
+                store: store.clone(),
+                metrics: metrics.clone(),
+                run: run.id,
+                plugin: run.plugin.clone(),
+                undoes: run.changes.undoes,
+                freezes: ledger::freezes(&run.changes),
+                rules: rules.clone(),
+                begun: Mutex::default(),
+            });
+            let (finished, grants, ticket) = work.run(&catalog, &clock, &run, &place, ledger).await;
+            let mut run = ended(Arc::unwrap_or_clone(run), finished, grants, &*clock);
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
-            // Before the caller hears of it: whoever asks again meets the quarantine.
-            catalog.settle(ticket, &run).await;
-            if record_end(&*store, &run).await {
-                place.tell(run);
+            if let Some(ticket) = ticket {
+                // Before the caller hears of it: whoever asks again meets the quarantine.
+                catalog.settle(ticket, &run).await;
             }
-            drop(slot);
+            let recorded = record_end(&*store, &run).await;
+            drop(held);
+            if recorded && run.mode == Mode::Apply {
+                // What became of each change was recorded as it happened.
+                run = store.run(run.id).await.ok().flatten().unwrap_or(run);
+                if let Some(runner) = me.upgrade() {
+                    runner.follow_up(&mut run, confirmation).await;
+                }
+            }
+            if recorded {
+                place.tell(rules.complete(run));
+            }
         };
         tokio::spawn(work.instrument(span));
+    }
+
+    /// What comes after an apply.
+    async fn follow_up(&self, run: &mut Run, confirmation: Option<Confirmation>) {
+        self.settle_empty_lease(run).await;
+        self.settle_undone_lease(run).await;
+        if let Some(confirmation) = confirmation {
+            self.look_after(run, confirmation).await;
+        }
+    }
+
+    /// Let `rules` hold for all changes that are not recorded yet.
+    pub fn govern(&self, rules: Rules) {
+        self.rules.replace(rules);
+    }
+
+    /// The run with what the rules in force ask of the plan that it made.
+    pub fn complete(&self, run: Run) -> Run {
+        self.rules.complete(run)
     }
 
     /// True once the agent is about to end.
@@ -372,6 +487,46 @@ impl Runner {
     }
 }
 
+impl Executable {
+    /// Do it. Answers with what came of it, the digest of the grants under which it was done, and the plugin's ticket.
+    async fn run(
+        self,
+        catalog: &Catalog,
+        clock: &Arc<dyn Clock>,
+        run: &Run,
+        place: &Place,
+        ledger: Arc<dyn Ledger>,
+    ) -> (Finished, Digest, Option<Ticket>) {
+        match self {
+            Self::Guest { plugin, ticket, plan } => {
+                let following = plan.map(|plan| (plan, ledger));
+                let invocation = Invocation { following, ..invocation(&plugin, run, place) };
+                let finished = catalog.engine().run(&plugin.program, invocation).await;
+                let grants = if run.mode == Mode::Plan { plugin.grants.digest() } else { plans::no_grants() };
+                (finished, grants, Some(ticket))
+            }
+            Self::Undo { plan, made } => {
+                let (targets, io) = catalog.reach();
+                let what = match plan {
+                    Some(plan) => GivingBack::Apply(plan, ledger),
+                    None => GivingBack::Plan(made),
+                };
+                let undoing = Undoing {
+                    what,
+                    undone: run.changes.undoes.unwrap_or(run.id),
+                    plugin: run.plugin.clone(),
+                    targets,
+                    clock: clock.clone(),
+                    io,
+                    cancellation: place.cancellation.clone(),
+                    observer: place.feed.clone(),
+                };
+                (undoing.run().await, plans::no_grants(), None)
+            }
+        }
+    }
+}
+
 fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
     Invocation {
         run: run.id,
@@ -384,18 +539,22 @@ fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
         plugin: plugin.context.clone(),
         cancellation: place.cancellation.clone(),
         observer: place.feed.clone(),
+        following: None,
     }
 }
 
-fn ended(run: Run, finished: Finished, clock: &dyn Clock) -> Run {
-    Run {
+fn ended(run: Run, finished: Finished, grants: Digest, clock: &dyn Clock) -> Run {
+    let planned = finished.planned;
+    let run = Run {
         finished: Some(clock.now()),
         ending: Some(finished.ending),
         usage: finished.usage,
         log: finished.log,
         calls: finished.calls,
         ..run
-    }
+    };
+    let plan = plans::plan_of(&run, grants, planned);
+    Run { changes: RunChanges { plan, ..run.changes.clone() }, ..run }
 }
 
 fn log_end(run: &Run) {

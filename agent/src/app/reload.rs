@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  SIGHUP ─────────────┐
-//!  a file is another ──┼─► read ─► clients of targets ─► what is known of new sweeps ─► in force: tokens, plugins, sweeps,
-//!  config:reload ──────┘     │             │                         │                                      retention
+//!  a file is another ──┼─► read ─► clients of targets ─► what is known of new sweeps ─► in force: tokens, guards, plugins,
+//!  config:reload ──────┘     │             │                         │                             sweeps, retention
 //!                            └─────────────┴─────────────────────────┴─► refused: the one before holds
 //! ```
 //!
@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Files};
 use crate::domain::{Actor, ConfigStanding, ReloadRefused, Reloaded};
 use crate::host::Targets;
+use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::store::RetentionPolicy;
 use crate::telemetry::Metrics;
@@ -49,6 +50,7 @@ pub(super) struct Reloader {
     files: RwLock<Files>,
     standing: RwLock<ConfigStanding>,
     catalog: Arc<Catalog>,
+    runner: Arc<Runner>,
     scheduler: Arc<Scheduler>,
     tokens: Arc<Tokens>,
     retention: watch::Sender<RetentionPolicy>,
@@ -93,6 +95,7 @@ impl Reloader {
             files: RwLock::new(files),
             standing: RwLock::new(ConfigStanding { since, refused: None, needs_restart: Vec::new() }),
             catalog: agent.catalog.clone(),
+            runner: agent.runner.clone(),
             scheduler: agent.scheduler.clone(),
             tokens: agent.tokens.clone(),
             folder: Arc::default(),
@@ -156,6 +159,7 @@ impl Reloader {
         // From here on nothing fails.
         let changed = difference::between(&in_force.config, &config);
         self.tokens.replace(access(&config.auth));
+        self.runner.govern(super::rules(&config));
         self.catalog.reconfigure(targets.clone(), intake::entries(&config)).await;
         self.scheduler.adopt(prepared);
         self.retention.send_replace(retention(&config));

@@ -142,6 +142,8 @@ fn refused(plugin: PluginName, refusal: &Refusal) -> CheckResult {
         | Refusal::Loading { .. }
         | Refusal::NotActive { .. }
         | Refusal::Absent { .. }
+        | Refusal::Plan(_)
+        | Refusal::UnknownRun { .. }
         | Refusal::Quarantined(_) => (Reason::NotActive, refusal.to_string()),
         Refusal::Params(error) => (Reason::Params, params_refused(error)),
         Refusal::Busy { .. } => {
@@ -247,6 +249,7 @@ mod tests {
             usage: Usage::default(),
             log: Vec::new(),
             calls: vec![call],
+            changes: crate::domain::RunChanges::default(),
         }
     }
 

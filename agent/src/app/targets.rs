@@ -14,7 +14,7 @@ use crate::clients::queue::{Library, Queue};
 use crate::clients::redis::Redis;
 use crate::clients::{http, postgres, queue, resp};
 use crate::config;
-use crate::domain::TargetName;
+use crate::domain::{Secret, TargetName};
 use crate::host::Targets;
 
 /// The clients of `targets`.
@@ -31,12 +31,16 @@ pub(super) fn rebuild(
     let same_server =
         |target: &config::QueueTarget| targets.redis.get(&target.redis) == configured.redis.get(&target.redis);
     let postgres = |name: &TargetName, target: &_| Some(target) == configured.postgres.get(name);
-    let redis = |name: &TargetName, target: &_| Some(target) == configured.redis.get(name);
+    let redis = |name: &TargetName, target: &config::RedisTarget| {
+        Some(target) == configured.redis.get(name) && queue_keys(target, targets) == queue_keys(target, configured)
+    };
     let queue = |name: &TargetName, target: &_| Some(target) == configured.queue.get(name) && same_server(target);
     let http = |name: &TargetName, target: &_| Some(target) == configured.http.get(name);
     Ok(Targets {
         postgres: each(&targets.postgres, "postgres", (&before.postgres, postgres), postgres_client)?,
-        redis: each(&targets.redis, "redis", (&before.redis, redis), redis_client)?,
+        redis: each(&targets.redis, "redis", (&before.redis, redis), |name, target| {
+            redis_client(name, target, targets)
+        })?,
         queue: each(&targets.queue, "queue", (&before.queue, queue), |name, target| {
             queue_client(name, target, targets)
         })?,
@@ -59,18 +63,37 @@ fn each<S, C>(
 }
 
 fn postgres_client(name: TargetName, target: &config::PostgresTarget) -> anyhow::Result<Postgres> {
+    let defaults = postgres::Settings::new(target.url.clone());
     let settings = postgres::Settings {
+        signal_url: target.signal_url.clone(),
+        protected: target.protected.clone().unwrap_or_else(|| defaults.protected.clone()),
         connections: target.pool,
         allow_superuser: target.allow_superuser,
         tls_root: target.ca.clone().map(String::into_bytes),
-        ..postgres::Settings::new(target.url.clone())
+        ..defaults
     };
     Ok(Postgres::new(name, settings)?)
 }
 
-fn redis_client(name: TargetName, target: &config::RedisTarget) -> anyhow::Result<Redis> {
+fn redis_client(name: TargetName, target: &config::RedisTarget, targets: &config::Targets) -> anyhow::Result<Redis> {
     let settings = resp::Settings { authorities: target.ca.clone(), ..resp::Settings::new(target.url.clone()) };
-    Ok(Redis::new(name, settings)?)
+    Ok(Redis::new(name, settings)?.protecting(queue_keys(target, targets)))
+}
+
+/// What the keys of all queues on the same server begin with, whichever login and database they are reached by.
+fn queue_keys(target: &config::RedisTarget, targets: &config::Targets) -> Vec<String> {
+    let is_same = |queue: &&config::QueueTarget| {
+        targets.redis.get(&queue.redis).is_some_and(|server| address(&server.url) == address(&target.url))
+    };
+    targets.queue.values().filter(is_same).map(|queue| format!("{}:{}:", queue.prefix, queue.name)).collect()
+}
+
+/// Host and port of a server; the whole text of a URL that is none.
+fn address(url: &Secret) -> (String, u16) {
+    const PORT: u16 = 6379;
+    let parsed = url::Url::parse(url.expose());
+    let address = parsed.ok().and_then(|url| Some((url.host_str()?.to_ascii_lowercase(), url.port().unwrap_or(PORT))));
+    address.unwrap_or_else(|| (url.expose().to_owned(), PORT))
 }
 
 fn queue_client(name: TargetName, target: &config::QueueTarget, targets: &config::Targets) -> anyhow::Result<Queue> {
@@ -88,15 +111,52 @@ fn queue_client(name: TargetName, target: &config::QueueTarget, targets: &config
 }
 
 fn http_client(name: TargetName, target: &config::HttpTarget) -> anyhow::Result<Http> {
-    let credential = |(name, value): &(::http::HeaderName, crate::domain::Secret)| Credential::Header {
-        name: name.clone(),
-        value: value.clone(),
+    let credential =
+        |(name, value): &(::http::HeaderName, Secret)| Credential::Header { name: name.clone(), value: value.clone() };
+    let inverse = |inverse: &config::HttpInverse| http::Inverse {
+        request: (inverse.method.clone(), inverse.path.clone()),
+        undo: (inverse.undo_method.clone(), inverse.undo_path.clone()),
     };
     let settings = http::Settings {
+        inverses: target.inverses.iter().map(inverse).collect(),
         credentials: target.headers.iter().map(credential).collect(),
         allow_private: target.allow_private,
         ca: target.ca.clone(),
         ..http::Settings::new(target.base_url.clone())
     };
     Ok(Http::new(name, settings)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> config::RedisTarget {
+        config::RedisTarget { url: Secret::new(url), ca: None }
+    }
+
+    #[test]
+    fn the_keys_of_queues_on_the_same_server_are_protected_however_it_is_reached() {
+        let queue = |redis: &str, name: &str| config::QueueTarget {
+            redis: redis.parse().unwrap(),
+            prefix: "bull".to_owned(),
+            name: name.to_owned(),
+            library: config::QueueLibrary::BullMq(5),
+        };
+        let targets = config::Targets {
+            redis: BTreeMap::from([
+                ("jobs".parse().unwrap(), server("redis://queue:secret@cache.internal:6379/1")),
+                ("far".parse().unwrap(), server("redis://far.internal")),
+            ]),
+            queue: BTreeMap::from([
+                ("email".parse().unwrap(), queue("jobs", "email")),
+                ("bills".parse().unwrap(), queue("far", "bills")),
+            ]),
+            ..config::Targets::default()
+        };
+        for url in ["redis://cache.internal", "rediss://other:x@CACHE.internal:6379/0"] {
+            assert_eq!(queue_keys(&server(url), &targets), ["bull:email:"], "{url}");
+        }
+        assert_eq!(queue_keys(&server("redis://cache.internal:6380"), &targets), [""; 0]);
+    }
 }

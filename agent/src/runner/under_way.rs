@@ -121,6 +121,7 @@ mod tests {
             usage: Usage::default(),
             log: Vec::new(),
             calls: Vec::new(),
+            changes: crate::domain::RunChanges::default(),
         })
     }
 

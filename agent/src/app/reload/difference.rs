@@ -13,6 +13,7 @@ pub(super) fn between(before: &Config, after: &Config) -> Vec<String> {
         signing,
         targets: Targets { postgres, redis, queue, http },
         plugins,
+        budgets,
         sweeps,
         store: Store { retain, path: _ },
         server: _,
@@ -26,6 +27,7 @@ pub(super) fn between(before: &Config, after: &Config) -> Vec<String> {
     whole(*auth == after.auth, "auth");
     whole(*signing == after.signing, "signing");
     whole(*retain == after.store.retain, "store.retain");
+    whole(*budgets == after.budgets, "budgets");
     changed.extend(entries("targets.postgres", postgres, &after.targets.postgres));
     changed.extend(entries("targets.redis", redis, &after.targets.redis));
     changed.extend(entries("targets.queue", queue, &after.targets.queue));
@@ -97,12 +99,14 @@ mod tests {
              plugins:\n  redis-ping: { source: upload, grants: [ { redis: cache, verbs: [ping] } ] }\n  redis-memory: { source: upload }\n\
              sweeps: { health: { every: 1m, checks: [ redis-ping ] } }\n\
              store: { retain: { age: 1d } }\n\
+             budgets: [ { target: redis/cache, verbs: [remove-keys], per_hour: 100 } ]\n\
              server: { listen: 127.0.0.1:7118 }\n",
         );
         assert_eq!(
             between(&before, &after),
             [
                 "changed store.retain",
+                "changed budgets",
                 "removed targets.redis.old",
                 "added targets.http.api",
                 "changed plugins.redis-ping",
