@@ -11,7 +11,7 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, events, sweeps, silences, plugins, versions, configuration, probes, openapi
+//!  runs, events, plans, freezes, sweeps, silences, plugins, versions, configuration, audit, probes, openapi
 //!                                      one file per resource; accept, prefer, body, upload and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
@@ -23,15 +23,19 @@
 //! target is or where a record lies; and the only place that knows status codes of failures is `problem`.
 
 mod accept;
+mod audit;
 mod auth;
 mod body;
 pub mod card;
 mod configuration;
 mod events;
+mod freezes;
+mod leases;
 mod near;
 mod observe;
 mod once;
 mod openapi;
+mod plans;
 mod plugins;
 mod prefer;
 mod probes;
@@ -156,19 +160,33 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .acting(Admin, routes!(versions::activate))
         .least(Viewer, routes!(versions::diff))
         .acting(Admin, routes!(versions::release))
+        .acting(Admin, routes!(versions::close_breaker))
         .least(Viewer, routes!(runs::list))
         .acting(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
         .acting(Responder, routes!(runs::cancel))
+        .acting(Responder, routes!(plans::undo))
+        .least(Viewer, routes!(plans::show))
+        .acting(Responder, routes!(plans::apply))
+        .least(Viewer, routes!(leases::list))
+        .acting(Responder, routes!(leases::extend))
+        .acting(Responder, routes!(leases::end))
         .least(Viewer, routes!(events::show))
         .least(Viewer, routes!(sweeps::list))
         .least(Viewer, routes!(sweeps::show))
         .acting(Responder, routes!(sweeps::start))
         .least(Viewer, routes!(sweeps::show_one))
+        .acting(Responder, routes!(plans::approve))
+        .least(Viewer, routes!(freezes::list))
+        .acting(Responder, routes!(freezes::add))
+        .acting(Responder, routes!(freezes::lift))
         .least(Viewer, routes!(silences::list))
         .acting(Responder, routes!(silences::add))
         .acting(Responder, routes!(silences::remove))
         .acting(Admin, routes!(configuration::reload))
+        .least(Viewer, routes!(audit::head))
+        .least(Admin, routes!(audit::export))
+        .least(Admin, routes!(audit::verify))
         .open(routes!(probes::healthz))
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))

@@ -7,11 +7,15 @@
 //! A token is not an argument, because arguments can be read by everybody on the machine: it comes from the variable
 //! `PARAMEDIC_TOKEN` or from a file.
 
+mod audit;
 mod client;
 mod configuration;
 mod doctor;
 mod follow;
+mod freeze;
+mod leases;
 mod output;
+mod plans;
 mod plugins;
 mod run;
 mod runs;
@@ -68,6 +72,9 @@ pub enum Command {
     /// Look at the configuration, or have the agent read it again.
     #[command(subcommand)]
     Config(Configuration),
+    /// Look whether the records are as they were recorded, or take them elsewhere.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Make tokens, and the digests by which the agent knows them.
     Token(token::Token),
     /// Everything that is asked of a running agent.
@@ -126,6 +133,22 @@ pub enum Configuration {
 pub enum Question {
     /// Run a plugin; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Run(run::Run),
+    /// List what a mitigation would change, and change nothing.
+    Plan(plans::Plan),
+    /// Carry out a plan; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown or when nothing was done.
+    Apply(plans::Apply),
+    /// Agree with a plan that somebody else asked for.
+    Approve(plans::Approve),
+    /// Give back what a run changed.
+    Undo(plans::Undo),
+    /// Have nothing changed for a while: all, a target, or by a plugin. What was changed can still be undone.
+    Freeze(freeze::Freeze),
+    /// List what is frozen.
+    Freezes(freeze::Freezes),
+    /// Lift a freeze.
+    Unfreeze(freeze::Unfreeze),
+    /// List what is given back by itself, and when; extend or end that.
+    Leases(leases::Leases),
     /// List runs, show one, or end one.
     Runs(runs::Runs),
     /// List plugins, or show one; deliver, compare and activate versions.
@@ -174,12 +197,31 @@ pub fn token(token: token::Token) -> ExitCode {
 pub fn execute(connection: &Connection, question: Question) -> ExitCode {
     ask(connection, async |client| match question {
         Question::Run(run) => run.execute(&client).await,
+        Question::Plan(plan) => plan.execute(&client).await,
+        Question::Apply(apply) => apply.execute(&client).await,
+        Question::Approve(approve) => approve.execute(&client).await,
+        Question::Undo(undo) => undo.execute(&client).await,
+        Question::Freeze(freeze) => freeze.execute(&client).await,
+        Question::Freezes(freezes) => freezes.execute(&client).await,
+        Question::Unfreeze(unfreeze) => unfreeze.execute(&client).await,
+        Question::Leases(leases) => leases.execute(&client).await,
         Question::Runs(runs) => runs.execute(&client).await,
         Question::Plugins(plugins) => plugins.execute(&client).await,
         Question::Sweep(sweep) => sweep.execute(&client).await,
         Question::Sweeps(sweeps) => sweeps.execute(&client).await,
         Question::Silence(silence) => silence.execute(&client).await,
     })
+}
+
+/// Look after the chain of records, print what was found, and tell the exit code.
+pub fn audit(connection: &Connection, audit: audit::Audit) -> ExitCode {
+    match audit.needs_no_agent() {
+        Ok(check) => ExitCode::from(check.execute().unwrap_or_else(|error| {
+            output::complain(&format_args!("cannot read the export: {error}"));
+            UNKNOWN
+        })),
+        Err(audit) => ask(connection, async |client| audit.execute(&client).await),
+    }
 }
 
 /// Have an agent read its configuration again, print what was different, and tell the exit code.

@@ -137,6 +137,13 @@ pub(super) struct Caller(pub(super) Actor);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted(pub(super) Role);
 
+/// Both, for a handler in which it depends on the body what the caller has to be.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) actor: Actor,
+    pub(super) role: Role,
+}
+
 /// Lets a request through if somebody known asks who does not ask too often, or if anybody may.
 pub(super) async fn authenticate(
     State(tokens): State<Arc<Tokens>>,
@@ -165,6 +172,16 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get().cloned().ok_or(ApiError::NoToken)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asker {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
+        let (caller, granted) = (parts.extensions.get(), parts.extensions.get());
+        let (Some(Caller(actor)), Some(Granted(role))) = (caller, granted) else { return Err(ApiError::NoToken) };
+        Ok(Self { actor: actor.clone(), role: *role })
     }
 }
 

@@ -4,7 +4,11 @@
 //! came from outside is cleaned on the way, so that a terminal shows it and does not obey it. The API gives cards
 //! without colours, the command line the same with them.
 
+mod audit;
+mod change;
 mod configuration;
+mod freezes;
+mod leases;
 mod notation;
 mod page;
 mod plugin;
@@ -17,7 +21,10 @@ mod table;
 mod text;
 mod version;
 
+pub use audit::{audit, chain_head};
 pub use configuration::reloaded;
+pub use freezes::freezes;
+pub use leases::{lease, leases};
 pub use notation::{assignment, read_value};
 pub use page::Paint;
 pub use plugin::{plugin, plugins};

@@ -279,6 +279,7 @@ mod tests {
             usage: crate::domain::Usage::default(),
             log: Vec::new(),
             calls: vec![call(1, 5_000), call(2, 1_000), call(3, 6_000)],
+            changes: crate::domain::RunChanges::default(),
         };
         let sequences = |after: u32| {
             let told = story(&run, Position { lines: 0, calls: after });

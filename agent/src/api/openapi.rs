@@ -22,6 +22,7 @@ use super::shape;
         (name = "runs", description = "Running plugins, and what became of it."),
         (name = "sweeps", description = "Checks that run together, by schedule or when asked, and how they stand."),
         (name = "plugins", description = "What can be run."),
+        (name = "audit", description = "Whether the records are as they were recorded."),
         (name = "agent", description = "The agent itself.")
     ),
     security(("token" = [])),

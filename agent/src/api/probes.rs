@@ -200,5 +200,9 @@ pub(super) async fn metrics(State(app): Shared) -> Response {
     store.queued.set(number(health.queued as u64));
     store.file_bytes.set(number(health.file_bytes));
     store.wal_bytes.set(number(health.wal_bytes));
+    // A store that cannot be read shows that above.
+    if let Ok(head) = app.parts.store.chain_head().await {
+        store.links.set(head.map_or(0, |head| number(head.seq)));
+    }
     ([(CONTENT_TYPE, OPEN_METRICS)], app.parts.metrics.render()).into_response()
 }

@@ -18,7 +18,7 @@ pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
 use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
-use crate::runner::Refusal;
+use crate::runner::{LeaseRefusal, PlanRefusal, Refusal};
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
 use kind::{Answer, Kind, Secrecy, kept, later, told};
@@ -75,6 +75,8 @@ pub(super) enum ApiError {
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
     UnknownRun(String),
+    #[error("there is no plan `{0}`; the id of a plan is that of the run that made it")]
+    UnknownPlan(String),
     #[error("the run `{id}` has ended ({}), so there is nothing to cancel", state.as_str())]
     RunEnded { id: RunId, state: RunState },
     #[error("no sweep is named `{name}`{}", hint(near, all))]
@@ -83,6 +85,8 @@ pub(super) enum ApiError {
     UnknownSweepRun(String),
     #[error("there is no silence `{0}`; it may have expired")]
     UnknownSilence(String),
+    #[error("there is no freeze `{0}`; it may have expired")]
+    UnknownFreeze(String),
     #[error("the body holds what cannot be meant")]
     BadFields(Vec<BadField>),
     #[error("the body must be `application/wasm`, not `{0}`")]
@@ -108,6 +112,8 @@ pub(super) enum ApiError {
     Undelivered(Undelivered),
     #[error(transparent)]
     ConfigRefused(ReloadRefused),
+    #[error(transparent)]
+    Lease(#[from] LeaseRefusal),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -183,11 +189,16 @@ impl ApiError {
             Self::InProgress(_) => later(Kind::InProgress, 1),
             Self::UnknownPlugin { .. } | Self::Refused(Refusal::UnknownPlugin { .. }) => told(Kind::UnknownPlugin),
             Self::UnknownRun(_) | Self::UnknownSweepRun(_) => told(Kind::UnknownRun),
+            Self::Lease(LeaseRefusal::Unknown { .. }) => told(Kind::UnknownLease),
+            Self::Lease(LeaseRefusal::Stuck { .. }) => told(Kind::CannotUndo),
+            Self::Lease(LeaseRefusal::Store(error)) => store_answer(error),
+            Self::UnknownPlan(_) => told(Kind::UnknownPlan),
             Self::RunEnded { .. } => told(Kind::RunEnded),
             Self::UnknownSweep { .. } | Self::SweepRefused(scheduler::Refusal::UnknownSweep(_)) => {
                 told(Kind::UnknownSweep)
             }
             Self::UnknownSilence(_) => told(Kind::UnknownSilence),
+            Self::UnknownFreeze(_) => told(Kind::UnknownFreeze),
             Self::BadFields(_) => told(Kind::InvalidBody),
             Self::Refused(Refusal::Loading { .. }) => later(Kind::PluginLoading, 1),
             Self::Refused(Refusal::NotActive { .. } | Refusal::Absent { .. }) => told(Kind::PluginNotActive),
@@ -196,6 +207,8 @@ impl ApiError {
                 told(Kind::InvalidParams)
             }
             Self::Refused(Refusal::Busy { .. }) => later(Kind::Busy, 1),
+            Self::Refused(Refusal::Plan(refusal)) => plan_answer(refusal),
+            Self::Refused(Refusal::UnknownRun { .. }) => told(Kind::UnknownRun),
             Self::Refused(Refusal::ShuttingDown) | Self::SweepRefused(scheduler::Refusal::ShuttingDown) => {
                 later(Kind::ShuttingDown, 5)
             }
@@ -304,6 +317,26 @@ fn plugin_of(undelivered: &Undelivered) -> Option<&PluginName> {
     }
 }
 
+/// Why a plan is not made or applied is for the caller to know, and most of it can be mended by making a new one.
+const fn plan_answer(refusal: &PlanRefusal) -> Answer {
+    match refusal {
+        PlanRefusal::NeedsPlan { .. } | PlanRefusal::IsCheck { .. } => told(Kind::WrongMode),
+        PlanRefusal::Unknown { .. } => told(Kind::UnknownPlan),
+        PlanRefusal::Empty { .. } => told(Kind::PlanEmpty),
+        PlanRefusal::OtherDigest { .. } | PlanRefusal::Damaged { .. } => told(Kind::PlanDiffers),
+        PlanRefusal::Expired { .. } => told(Kind::PlanExpired),
+        PlanRefusal::Taken { .. } => told(Kind::PlanTaken),
+        PlanRefusal::OtherVersion { .. } | PlanRefusal::OtherGrants { .. } => told(Kind::PlanOutdated),
+        PlanRefusal::TargetBusy { .. } => later(Kind::TargetBusy, 5),
+        PlanRefusal::Frozen { wait, .. } => later(Kind::Frozen, *wait),
+        PlanRefusal::NotApproved { .. } => told(Kind::NotApproved),
+        PlanRefusal::OwnPlan { .. } | PlanRefusal::ApprovedBefore { .. } => told(Kind::CannotApprove),
+        PlanRefusal::Cooldown { wait, .. } => later(Kind::Cooldown, *wait),
+        PlanRefusal::BreakerOpen { wait, .. } => later(Kind::BreakerOpen, *wait),
+        PlanRefusal::NotOver { .. } | PlanRefusal::NothingToGiveBack { .. } => told(Kind::CannotUndo),
+    }
+}
+
 /// The store's failures are ours, except where a caller asked for something that cannot be.
 fn store_answer(error: &StoreError) -> Answer {
     let unavailable = |seconds| Answer { retry_after: Some(seconds), ..kept(Kind::StoreUnavailable) };
@@ -323,6 +356,14 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::UnknownVersion { .. }
         | StoreError::Conflict { .. }
         | StoreError::KeyTaken
+        | StoreError::UnknownPlan(_)
+        | StoreError::PlanTaken { .. }
+        | StoreError::PlanExpired { .. }
+        | StoreError::DamagedPlan
+        | StoreError::HourSpent { .. }
+        | StoreError::BudgetSpent { .. }
+        | StoreError::Frozen(_)
+        | StoreError::ApprovedBefore { .. }
         | StoreError::StateFull(_)
         | StoreError::Internal(_) => kept(Kind::Internal),
     }

@@ -183,6 +183,38 @@ impl HistoryQuery {
     }
 }
 
+/// From where the chain is wanted: the query of `GET /v1/audit/export`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportQuery {
+    /// Number of the first link; 1 if it is left out.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    from: Option<String>,
+}
+
+impl ExportQuery {
+    /// Read the part of a URL behind the `?`.
+    pub(super) fn read(text: &str) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        let mut faults = Faults::default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            match (name.as_ref(), &query.from) {
+                ("from", None) => query.from = Some(value.into_owned()),
+                ("from", Some(_)) => faults.add(&name, "it is given twice"),
+                _ => faults.add(&name, "there is no such parameter; there is from"),
+            }
+        }
+        faults.none_or(query)
+    }
+
+    /// The number of the first link.
+    pub(super) fn from(&self) -> Result<u64, ApiError> {
+        let mut faults = Faults::default();
+        let from = faults.take("from", &self.from, |text| text.parse::<u64>()).unwrap_or(1);
+        faults.none_or(from)
+    }
+}
+
 /// A point in time, or a length of time from now on, written like those before now.
 pub(super) fn later(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
     let form = "this is no time: write 2026-03-01T03:14:15Z, or 90s, 15m, 6h, 2d for a time from now";
@@ -202,7 +234,7 @@ fn time(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
     text.replace(' ', "+").parse().map_err(|_| form)
 }
 
-fn length(text: &str) -> Option<Duration> {
+pub(super) fn length(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,

@@ -14,14 +14,15 @@ use super::auth::Caller;
 use super::body::Body;
 use super::card::{self, Detail, Paint};
 use super::once::{Keep, Once};
+use super::plans::begun;
 use super::plugins::unknown_plugin;
 use super::prefer::{PREFERENCE_APPLIED, Patience};
-use super::problem::{ApiError, Problems};
+use super::problem::{ApiError, BadField, Problems};
 use super::query::RunQuery;
 use super::{App, Segment, Shared, shape};
-use crate::domain::{Ending, FailureKind, PluginName, Run, RunId, Trigger};
+use crate::domain::{Ending, FailureKind, Mode, PluginName, Run, RunId, Trigger};
 use crate::runner::{Refusal, Request, Started};
-use crate::store::{OnceKey, RunState, StoreError};
+use crate::store::{OnceKey, RunState};
 
 /// How long a caller waits at most for the end of a run that it cancelled. The guest ends within milliseconds; a store that
 /// does not take the record may need long.
@@ -55,8 +56,29 @@ pub(super) async fn start(
     Body(wanted): Body<shape::RunRequest>,
 ) -> Result<Response, ApiError> {
     let plugin: PluginName = wanted.plugin.parse().map_err(|_| unknown_plugin(&app, &wanted.plugin))?;
+    let mode = mode(wanted.mode.as_ref())?;
     let request = Request { plugin, params: wanted.params, actor, trigger: Trigger::Manual, sweep_run: None };
-    let started = admit(&app, request, once.map(|Extension(Once(key))| key)).await?;
+    let started = admit(&app, mode, request, once.map(|Extension(Once(key))| key)).await?;
+    answer_started(format, patience, started).await
+}
+
+/// The mode that is asked for. One follows a plan by asking for that plan.
+fn mode(word: Option<&shape::Mode>) -> Result<Mode, ApiError> {
+    let refuse = |message: &str| {
+        Err(ApiError::BadFields(vec![BadField { pointer: "/mode".to_owned(), message: message.to_owned() }]))
+    };
+    match word.map(shape::Mode::as_str) {
+        None | Some("check") => Ok(Mode::Check),
+        Some("plan") => Ok(Mode::Plan),
+        Some("apply") => {
+            refuse("a plan is applied with POST /v1/plans/{id}/apply; here `check` or `plan` can be asked for")
+        }
+        Some(_) => refuse("expected `check` or `plan`"),
+    }
+}
+
+/// The answer about a run that has begun: its end, or what there is of it when patience ends.
+pub(super) async fn answer_started(format: Format, patience: Patience, started: Started) -> Result<Response, ApiError> {
     let id = started.run.id;
     let mut answer = match outcome(started, patience).await {
         Waited::Ended(run) => ended(format, run),
@@ -98,16 +120,16 @@ pub(super) async fn again(app: &App, id: RunId, headers: &HeaderMap) -> Result<R
 }
 
 /// Start the run; for a name that nothing has, tell the names that are close.
-async fn admit(app: &App, request: Request, key: Option<OnceKey>) -> Result<Started, ApiError> {
-    let started = match key {
-        Some(key) => app.parts.runner.start_once(request, key).await,
-        None => app.parts.runner.start(request).await,
+async fn admit(app: &App, mode: Mode, request: Request, key: Option<OnceKey>) -> Result<Started, ApiError> {
+    let runner = &app.parts.runner;
+    let started = match (mode, key) {
+        (Mode::Plan | Mode::Apply, key) => runner.plan(request, key).await,
+        (Mode::Check, Some(key)) => runner.start_once(request, key).await,
+        (Mode::Check, None) => runner.start(request).await,
     };
     match started {
         Err(Refusal::UnknownPlugin { name }) => Err(unknown_plugin(app, name.as_str())),
-        // Its first caller left before the start was recorded, and this one came before that, too.
-        Err(Refusal::Store(StoreError::KeyTaken)) => Err(ApiError::InProgress(None)),
-        started => Ok(started?),
+        started => begun(started),
     }
 }
 
@@ -144,6 +166,11 @@ fn show_run(format: Format, run: Arc<Run>, detail: Detail) -> Response {
     format.answer(&shape::Run::from(Arc::unwrap_or_clone(run)), |run| card::run(run, detail, Paint::Plain))
 }
 
+/// The answer that shows a run without its calls and its log.
+pub(super) fn show_brief(format: Format, run: Run) -> Response {
+    show_run(format, Arc::new(run), Detail::Brief)
+}
+
 /// Look at one run, with its host calls and its log.
 #[utoipa::path(
     get, path = "/v1/runs/{id}", operation_id = "getRun", tag = "runs",
@@ -165,7 +192,8 @@ pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
 
 /// The run with that id, from the store.
 pub(super) async fn recorded(app: &App, id: RunId) -> Result<Run, ApiError> {
-    app.parts.store.run(id).await?.ok_or_else(|| ApiError::UnknownRun(id.to_string()))
+    let run = app.parts.store.run(id).await?.ok_or_else(|| ApiError::UnknownRun(id.to_string()))?;
+    Ok(app.parts.runner.complete(run))
 }
 
 /// Cancel a run.

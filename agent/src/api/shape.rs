@@ -4,8 +4,12 @@
 //! a number, and what there is not is left out. The command line reads the same shapes back, and takes words and fields
 //! that a later agent may add.
 
+mod audit;
 mod call;
+mod change;
 mod configuration;
+mod freeze;
+mod lease;
 mod outcome;
 mod plugin;
 mod run;
@@ -14,8 +18,12 @@ mod sweep;
 mod version;
 mod word;
 
+pub use audit::{Audit, AuditRequest, Broken, ChainHead};
 pub use call::{Call, LogLine};
+pub use change::{ApplyRequest, Approval, ApproveRequest, BreakGlass, Change, ChangedField, Fact, Plan, PlannedChange};
 pub use configuration::Reloaded;
+pub use freeze::{Freeze, FreezeList, FreezeRequest, Scope};
+pub use lease::{ExtendRequest, HeldLease, Help, Lease, LeaseList};
 pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
 pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary, Quarantine};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
@@ -23,8 +31,8 @@ pub use silence::{Silence, SilenceList, SilenceRequest};
 pub use sweep::{CheckResult, Schedule, Standing, Sweep, SweepEvent, SweepList, SweepRun, SweepSummary};
 pub use version::{Delivered, Difference, Version, VersionCandidate, VersionDiff, VersionList, VersionSide};
 pub use word::{
-    Became, Decision, EventKind, FailureKind, LogLevel, LogSource, Mode, Muted, Origin, PluginKind, PluginState,
-    Reason, Risk, RunState, Status, Step, SweepRunState, Trigger, VersionState,
+    Became, Decision, EventKind, FailureKind, Fate, HelpVerdict, LeaseState, LogLevel, LogSource, Mode, Muted, Origin,
+    PluginKind, PluginState, Reason, Risk, RunState, Status, Step, SweepRunState, Trigger, VersionState,
 };
 
 use serde_json::Value;

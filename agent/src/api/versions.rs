@@ -262,6 +262,31 @@ pub(super) async fn release(
     super::plugins::answer(&app, format, &name)
 }
 
+/// Trust a plugin again whose applies did not help.
+///
+/// A plugin whose last two applies to the same targets did not help is held back from these for an hour. This ends that at
+/// once, and is without effect for all others.
+#[utoipa::path(
+    post, path = "/v1/plugins/{name}/close-breaker", operation_id = "closeBreaker", tag = "changes",
+    params(("name" = String, Path, description = "Name of the plugin.")),
+    responses(
+        (status = 200, description = "The plugin as it is now.",
+            content((shape::Plugin = "application/json"), (String = "text/plain"))),
+        Problems
+    )
+)]
+pub(super) async fn close_breaker(
+    State(app): Shared,
+    Caller(actor): Caller,
+    format: Format,
+    Segment(name): Segment,
+) -> Result<Response, ApiError> {
+    let name = known(&app, &name)?;
+    app.parts.store.close_breaker(&name, &actor).await?;
+    tracing::warn!(plugin.name = %name, actor = actor.0, "a breaker was closed");
+    super::plugins::answer(&app, format, &name)
+}
+
 /// The name of a plugin that is configured, for what only looks.
 fn known(app: &App, name: &str) -> Result<PluginName, ApiError> {
     let known = name.parse().ok().filter(|name| app.parts.catalog.get(name).is_some());

@@ -161,6 +161,18 @@ impl Client {
         self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
     }
 
+    /// Read something that may be long, a line for each thing.
+    pub(super) async fn lines(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Response, AskError> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.request(Method::GET, url).header(ACCEPT, "application/x-ndjson").timeout(RUN_TIMEOUT);
+        let response = request.send().await.map_err(|error| self.silence(error))?;
+        if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/x-ndjson") {
+            return Ok(response);
+        }
+        self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
+    }
+
     /// End or remove something.
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, AskError> {
         self.ask(self.request(Method::DELETE, self.url(path)).timeout(LOOKUP_TIMEOUT)).await

@@ -72,6 +72,8 @@ enum Deed {
     },
     /// End the quarantine of a plugin at once.
     Release(One),
+    /// Let a plugin try again whose last two applies did not help.
+    CloseBreaker(One),
 }
 
 #[derive(Args, Debug)]
@@ -128,6 +130,11 @@ impl Deed {
             Self::Forget { name, which, output } => {
                 let list: shape::VersionList = client.delete(&["v1", "plugins", &name, "versions", &which]).await?;
                 output::answer(output, &list, card::versions)?;
+                Ok(0)
+            }
+            Self::CloseBreaker(One { name, output }) => {
+                let plugin: shape::Plugin = client.act(&["v1", "plugins", &name, "close-breaker"]).await?;
+                output::answer(output, &plugin, card::plugin)?;
                 Ok(0)
             }
             Self::Release(One { name, output }) => {

@@ -23,12 +23,8 @@ const INTERRUPTED: u8 = 130;
 pub struct Run {
     /// The plugin.
     plugin: String,
-    /// A parameter. The value is JSON where it reads as JSON, else text.
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = assignment)]
-    param: Vec<(String, Value)>,
-    /// All parameters as a JSON object, or @FILE that holds one, or @- for standard input; --param goes over them.
-    #[arg(long, value_name = "JSON|@FILE")]
-    params: Option<String>,
+    #[command(flatten)]
+    asked: Params,
     /// Do not wait for the end.
     #[arg(long = "async")]
     in_background: bool,
@@ -43,15 +39,38 @@ pub struct Run {
     output: Format,
 }
 
+/// Parameters of a plugin.
+#[derive(Args, Debug)]
+pub(super) struct Params {
+    /// A parameter. The value is JSON where it reads as JSON, else text.
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = assignment)]
+    param: Vec<(String, Value)>,
+    /// All parameters as a JSON object, or @FILE that holds one, or @- for standard input; --param goes over them.
+    #[arg(long, value_name = "JSON|@FILE")]
+    params: Option<String>,
+}
+
+impl Params {
+    /// All of them together.
+    pub(super) fn read(self) -> Result<Map<String, Value>, AskError> {
+        let mut all = self.params.as_deref().map(params).transpose()?.unwrap_or_default();
+        all.extend(self.param);
+        Ok(all)
+    }
+
+    /// True when none was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.param.is_empty() && self.params.is_none()
+    }
+}
+
 fn assignment(text: &str) -> Result<(String, Value), String> {
     card::assignment(text).ok_or_else(|| "expected KEY=VALUE".to_owned())
 }
 
 impl Run {
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
-        let mut params = self.params.as_deref().map(params).transpose()?.unwrap_or_default();
-        params.extend(self.param);
-        let request = shape::RunRequest { plugin: self.plugin, params };
+        let request = shape::RunRequest { plugin: self.plugin, params: self.asked.read()?, mode: None };
         let headers = [
             ("Prefer", (self.in_background || self.follow).then_some("respond-async")),
             ("Idempotency-Key", self.idempotency_key.as_deref()),
@@ -70,7 +89,7 @@ impl Run {
 }
 
 /// Exit code of a monitoring plugin.
-fn code(run: &shape::Run) -> u8 {
+pub(super) fn code(run: &shape::Run) -> u8 {
     exit_code(run.outcome.as_ref().map(|outcome| &outcome.status))
 }
 

@@ -1,11 +1,11 @@
 //! The card of one run.
 
-use super::WIDTH;
 use super::notation::command;
 use super::page::{Page, Paint, Tone};
 use super::quantity::{quantity, seconds};
 use super::table::table;
 use super::text::{clean, clip, one_line};
+use super::{WIDTH, change};
 use crate::api::shape::{Call, Label, LogLine, Metric, Outcome, Run, Suggestion, Table};
 
 /// How much a card tells.
@@ -27,9 +27,15 @@ const MAX_LOG: usize = 500;
 pub fn run(run: &Run, detail: Detail, paint: Paint) -> String {
     let mut page = Page::new(paint);
     headline(&mut page, run);
+    change::break_glass(&mut page, run.break_glass.as_deref(), &run.actor);
     if let Some(outcome) = &run.outcome {
         verdict(&mut page, outcome);
     }
+    if let Some(plan) = &run.plan {
+        change::plan(&mut page, plan);
+    }
+    change::changes(&mut page, &run.id, &run.changes);
+    afterwards(&mut page, run);
     match detail {
         Detail::Brief => denied(&mut page, &run.calls),
         Detail::Full => {
@@ -144,6 +150,28 @@ fn suggestions(page: &mut Page, suggestions: &[Suggestion]) {
         let command = page.tone(Tone::Command, one_line(&command(&suggestion.plugin, &suggestion.params)));
         page.line(format!("  {command}"));
         page.line(format!("      {}", one_line(&suggestion.reason)));
+    }
+}
+
+/// Whether it helped, and when it is given back by itself.
+fn afterwards(page: &mut Page, run: &Run) {
+    let helped = run.help.as_ref().map(|help| match help.verdict.as_str() {
+        "helped" => (Tone::Good, "it helped: the check is better than before"),
+        "no_change" => (Tone::Warning, "the check says the same as before"),
+        "worse" => (Tone::Bad, "the check is worse than before"),
+        _ => (Tone::Doubtful, "whether it helped is not known"),
+    });
+    if helped.is_none() && run.lease.is_none() {
+        return;
+    }
+    page.section("Afterwards");
+    if let (Some((tone, text)), Some(help)) = (helped, &run.help) {
+        let text = page.tone(tone, text);
+        let after = help.after.as_deref().unwrap_or(&help.before);
+        page.line(format!("  {text} (run {})", one_line(after)));
+    }
+    if let Some(lease) = &run.lease {
+        page.line(format!("  {}", super::leases::line(lease)));
     }
 }
 

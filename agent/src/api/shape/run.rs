@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Call, Failure, LogLine, Mode, Outcome, RunState, Trigger, Verdict, document};
+use super::{Call, Change, Failure, Help, Lease, LogLine, Mode, Outcome, Plan, RunState, Trigger, Verdict, document};
 use crate::{domain, store};
 
 /// What is asked for with `POST /v1/runs`.
@@ -18,6 +18,10 @@ pub struct RunRequest {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub params: Map<String, Value>,
+    /// `plan` for a mitigation: what it would change is listed and not done. A check runs as `check`, which is meant where
+    /// nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
 }
 
 /// One execution of a plugin.
@@ -69,6 +73,30 @@ pub struct Run {
     pub calls: Vec<Call>,
     /// Its log.
     pub log: Vec<LogLine>,
+    /// The plan that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uuid")]
+    pub follows: Option<String>,
+    /// The run whose changes it gives back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uuid")]
+    pub undoes: Option<String>,
+    /// Why it went past the guards of changes, if somebody broke the glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "the database is down and nobody else is awake")]
+    pub break_glass: Option<String>,
+    /// The plan that it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The changes that it made, or tried to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// When they are given back by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// Whether it helped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<Help>,
 }
 
 impl From<domain::Run> for Run {
@@ -97,6 +125,13 @@ impl From<domain::Run> for Run {
             usage: run.usage.into(),
             calls: run.calls.into_iter().map(Call::from).collect(),
             log: run.log.into_iter().map(LogLine::from).collect(),
+            follows: run.changes.follows.map(|id| id.to_string()),
+            undoes: run.changes.undoes.map(|id| id.to_string()),
+            break_glass: run.changes.break_glass.clone(),
+            plan: Plan::of(&run.changes),
+            changes: run.changes.made.iter().map(Change::from).collect(),
+            lease: run.changes.lease.as_ref().map(Lease::from),
+            help: run.changes.help.map(Help::from),
         }
     }
 }

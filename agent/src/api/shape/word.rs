@@ -48,6 +48,9 @@ words! {
     LogSource is "Who wrote a log line, and how.": domain::LogSource
         => domain::LogSource::ALL.map(domain::LogSource::as_str);
     Decision is "What the host decided about a call.": domain::Decision => DECISIONS.map(domain::Decision::as_str);
+    Fate is "What became of a change.": &domain::Fate => domain::Fate::LABELS;
+    LeaseState is "How a lease stands.": domain::LeaseState => domain::LeaseState::ALL.map(domain::LeaseState::as_str);
+    HelpVerdict is "Whether an apply helped.": domain::Helped => domain::Helped::ALL.map(domain::Helped::as_str);
     PluginKind is "What a plugin is for.": domain::Kind => domain::Kind::ALL.map(domain::Kind::as_str);
     Risk is "How much harm a plugin can do in the wrong situation.": domain::Risk => domain::Risk::ALL.map(domain::Risk::as_str);
     SweepRunState is "How far a run of a sweep has come.": domain::SweepRunState => labels(domain::SweepRunState::ALL, domain::SweepRunState::as_str);
@@ -101,10 +104,12 @@ fn labels<T: Copy>(all: &[T], label: fn(T) -> &'static str) -> Vec<&'static str>
     all.iter().map(|word| label(*word)).collect()
 }
 
-const DECISIONS: [domain::Decision; 4] = [
+const DECISIONS: [domain::Decision; 6] = [
     domain::Decision::Permitted,
     domain::Decision::Denied(domain::DenialReason::NotGranted),
     domain::Decision::Denied(domain::DenialReason::OutOfBounds),
+    domain::Decision::Denied(domain::DenialReason::NotInPlan),
+    domain::Decision::Denied(domain::DenialReason::Frozen),
     domain::Decision::Exhausted,
 ];
 

@@ -26,7 +26,7 @@ async fn each_way_to_write_a_wrong_body_is_named() {
             "{\"plugin\": \"pg-ready\", \"parms\": {}}",
             422,
             "invalid-body",
-            "unknown field `parms`, expected `plugin` or `params`",
+            "unknown field `parms`, expected one of `plugin`, `params`, `mode`",
         ),
     ] {
         let problem = api.post(body).await.problem(status, kind);

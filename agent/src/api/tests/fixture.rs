@@ -108,7 +108,7 @@ impl Api {
         let intake = Intake { store: sqlite.clone(), metrics: metrics.clone(), ..Intake::default() };
         let pushed = Entry { source: Source::Upload, ..entry("pushed") };
         let catalog = Arc::new(Catalog::with(intake, engine, surroundings, vec![entry("pg-ready"), pushed]));
-        let runner = Arc::new(Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2, 1));
+        let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), 2, 1);
         catalog.load_all().await;
         let limits = scheduler::Limits { max_parallel_per_target: 8, patience: Duration::from_secs(30) };
         let checks = Arc::new(Scripted);
@@ -325,6 +325,7 @@ pub(super) fn running(age: u64) -> Run {
         usage: Usage::default(),
         log: Vec::new(),
         calls: Vec::new(),
+        changes: crate::domain::RunChanges::default(),
     }
 }
 

@@ -45,7 +45,7 @@ async fn a_question_carries_the_token_and_its_parameters() {
     assert!(list.plugins.is_empty());
     let expected = ["GET", "/behind/a/proxy/v1/plugins/a%2Fb%20c?since=a%2Bb%26c", "Bearer s3cret", ""];
     assert_eq!(*asked.borrow(), expected);
-    let request = RunRequest { plugin: "x".to_owned(), params: serde_json::Map::new() };
+    let request = RunRequest { plugin: "x".to_owned(), params: serde_json::Map::new(), mode: None };
     let _: PluginList = client.post(&["v1", "runs"], &[("Prefer", Some("respond-async"))], &request).await.unwrap();
     assert_eq!(*asked.borrow(), ["POST", "/behind/a/proxy/v1/runs", "Bearer s3cret", "respond-async"]);
 }
