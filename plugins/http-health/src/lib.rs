@@ -6,7 +6,7 @@ mod endpoint;
 use endpoint::{Endpoint, Expectation, Verdict};
 use paramedic_sdk::http::{self, Request, Response};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, Seconds, Status, Suggestion, Table, cells, clock,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, cells, clock,
     human, unit,
 };
 use schemars::JsonSchema;
@@ -42,11 +42,11 @@ pub struct HttpHealth;
 
 paramedic_sdk::export!(HttpHealth);
 
-impl Check for HttpHealth {
+impl Plugin for HttpHealth {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "HTTP endpoints are healthy")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "HTTP endpoints are healthy")
             .about(include_str!("about.md"))
             .runbook("#2-diagnosis-15-30-minutes")
             .needs("http/get", "*", "to ask the endpoints that the parameters name")

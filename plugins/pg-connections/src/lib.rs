@@ -8,8 +8,8 @@ mod sessions;
 use holders::Holder;
 use paramedic_sdk::postgres::{self, Server, Session, SessionFilter, sqlstate};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, Seconds, Status, Suggestion, Threshold, human, judge,
-    log, unit,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Threshold, human,
+    judge, log, unit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,11 +71,11 @@ pub struct PgConnections;
 
 paramedic_sdk::export!(PgConnections);
 
-impl Check for PgConnections {
+impl Plugin for PgConnections {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Postgres connections")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Postgres connections")
             .about(include_str!("about.md"))
             .runbook("#database-issues")
             .needs("postgres/inspect", "{target}", "to count connections against the server's limit")
@@ -99,7 +99,7 @@ fn judge_exhausted(error: &Error, target: &str) -> Outcome {
     let text = format!("every connection of {target} is taken, and none was left to see by whom");
     let mut outcome = Outcome::found(Status::Critical, text);
     outcome.note(format!("The server said: {error}."));
-    outcome.suggest(end_idle(json!({ "target": target, "min_idle_seconds": 60 }), "It makes room."));
+    outcome.suggest(end_idle(json!({ "target": target, "max_idle": 60 }), "It makes room."));
     outcome
 }
 
@@ -160,7 +160,7 @@ fn judge_count(outcome: &mut Outcome, server: &Server, most: Option<&Holder>, pa
     );
     if let Some(holder) = most.filter(|holder| status > Status::Ok && holder.mostly_idle()) {
         let cure = json!({
-            "target": params.target, "application": holder.application, "user": holder.user, "min_idle_seconds": 60,
+            "target": params.target, "applications": [holder.application], "users": [holder.user], "max_idle": 60,
         });
         let reason = format!("{} of its {} connections do nothing.", holder.idle + holder.in_transaction, holder.total);
         outcome.suggest(end_idle(cure, &reason).confidence(0.8));

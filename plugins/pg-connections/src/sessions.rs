@@ -36,8 +36,8 @@ pub(crate) fn judge_open_transactions(outcome: &mut Outcome, sessions: &[Session
     );
     if status > Status::Ok {
         let cure = json!({
-            "target": params.target, "application": first.application, "user": first.user,
-            "min_idle_seconds": 60, "in_transaction": true,
+            "target": params.target, "applications": [first.application], "users": [first.user],
+            "max_idle": null, "max_idle_in_transaction": 60,
         });
         outcome.suggest(end_idle(cure, "An open transaction keeps its locks and holds up vacuum.").confidence(0.7));
     }
@@ -57,13 +57,18 @@ pub(crate) fn judge_long_queries(outcome: &mut Outcome, sessions: &[Session], pa
     let (took, query) = (human::duration(longest), human::shorten(&first.query, 80));
     outcome.find(status, format!("a statement of {name} (user {}) has been running for {took}: {query}", first.user));
     if status > Status::Ok {
-        let cure = json!({ "target": params.target, "min_query_seconds": params.long_query_warning.bound() });
+        let cure = json!({ "target": params.target, "min_age": least_age(params) });
         let reason = format!("It ends statements such as the one of {name} that has been running for {took}.");
         outcome.suggest(Suggestion::new("pg-terminate-long-queries", cure, reason).confidence(0.6));
         show_queries(outcome, &active, params);
     }
     let metric = Metric::new("longest_query_seconds", longest, unit::SECONDS);
     outcome.metric(metric.limits(&params.long_query_warning, &params.long_query_critical));
+}
+
+/// Where the warning begins, if that is a time that a statement can have.
+fn least_age(params: &Params) -> Seconds {
+    params.long_query_warning.bound().filter(|age| *age >= 1.0).unwrap_or(300.0)
 }
 
 fn show_queries(outcome: &mut Outcome, active: &[&Session], params: &Params) {

@@ -1,6 +1,14 @@
 use super::*;
 use paramedic_sdk::postgres::{INSPECT, SESSIONS, SessionKey};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+
+#[path = "../../pg-terminate-idle/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod end_idle;
+
+#[path = "../../pg-terminate-long-queries/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod end_long_queries;
 
 fn server(connections: u32) -> Server {
     Server {
@@ -47,8 +55,21 @@ fn check(connections: u32, sessions: Vec<Session>, params: serde_json::Value) ->
     host.answers(SESSIONS, "main", Ok(sessions)).run::<PgConnections>(params)
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "pg-terminate-idle" => assert_takes::<end_idle::Params>(suggestion),
+            "pg-terminate-long-queries" => assert_takes::<end_long_queries::Params>(suggestion),
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());
@@ -79,7 +100,7 @@ fn the_application_that_takes_the_connections_is_named_with_their_state() {
     assert_says(&run, Status::Critical, "97 of 97 usable connections of main are in use (100 %): checkout");
     let cure = &run.outcome().suggestions()[0];
     assert_eq!(cure.plugin, "pg-terminate-idle");
-    assert_eq!(cure.params["application"], "checkout");
+    assert_eq!(cure.params["applications"], json!(["checkout"]));
 }
 
 #[test]
@@ -122,7 +143,7 @@ fn transactions_left_open_are_called_out_by_their_age() {
     let young = Session { state_age: 1.0, ..session(1, "reports", "idle in transaction", 720.0) };
     let run = check(5, vec![young], json!({}));
     assert_says(&run, Status::Critical, "reports (user shop) has left a transaction open and idle for 12 min");
-    assert_eq!(run.outcome().suggestions()[0].params["in_transaction"], true);
+    assert_eq!(run.outcome().suggestions()[0].params["max_idle"], json!(null));
 }
 
 #[test]
@@ -135,7 +156,7 @@ fn statements_that_do_not_end_are_shown_and_their_cure_suggested() {
         "a statement of etl (user shop) has been running for 5 min 1 s: select * from carts",
     );
     assert_eq!(run.outcome().suggestions()[0].plugin, "pg-terminate-long-queries");
-    assert_eq!(run.outcome().suggestions()[0].params["min_query_seconds"], 300.0);
+    assert_eq!(run.outcome().suggestions()[0].params["min_age"], 300.0);
     assert_eq!(run.table("Longest statements").rows.len(), 1);
     let run = check(5, vec![session(1, "etl", "active", 3_601.0)], json!({}));
     assert_says(&run, Status::Critical, "1 h");

@@ -6,8 +6,8 @@ mod groups;
 use groups::Group;
 use paramedic_sdk::postgres::{self, Server, Session, SessionFilter};
 use paramedic_sdk::{
-    Check, Context, Description, Failure, Metric, Outcome, Seconds, Status, Suggestion, Table, Threshold, cells, human,
-    judge, log, unit,
+    Context, Description, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, Threshold, cells,
+    human, judge, log, unit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,11 +63,11 @@ pub struct PgIdleConnections;
 
 paramedic_sdk::export!(PgIdleConnections);
 
-impl Check for PgIdleConnections {
+impl Plugin for PgIdleConnections {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Idle Postgres connections")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Idle Postgres connections")
             .about(include_str!("about.md"))
             .runbook("#issue-database-connection-pool-exhausted")
             .needs("postgres/sessions", "{target}", "to find sessions that are idle and who opened them")
@@ -178,11 +178,11 @@ fn judge_open(outcome: &mut Outcome, open: &[Group], params: &Params) {
 
 fn end(group: &Group, params: &Params, in_transaction: bool) -> Suggestion {
     let reason = format!("It ends what {} left behind; what is in use stays.", group.name());
-    let min_idle =
-        if in_transaction { params.in_transaction_warning.bound().unwrap_or(60.0) } else { params.min_idle_seconds };
+    let open = params.in_transaction_warning.bound().unwrap_or(60.0).max(1.0);
+    let (idle, open) = if in_transaction { (None, Some(open)) } else { (Some(params.min_idle_seconds.max(1.0)), None) };
     let cure = json!({
-        "target": params.target, "application": group.application, "user": group.user,
-        "min_idle_seconds": min_idle, "in_transaction": in_transaction,
+        "target": params.target, "applications": [group.application], "users": [group.user],
+        "max_idle": idle, "max_idle_in_transaction": open,
     });
     Suggestion::new("pg-terminate-idle", cure, reason)
 }

@@ -1,7 +1,11 @@
 use super::*;
 use paramedic_sdk::Error;
 use paramedic_sdk::postgres::{INSPECT, SESSIONS, SessionKey};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+
+#[path = "../../pg-terminate-idle/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod end_idle;
 
 fn server() -> Server {
     Server {
@@ -50,8 +54,20 @@ fn check(idle: Vec<Session>, open: Vec<Session>) -> Run {
     host(idle, open, Vec::new()).run::<PgIdleConnections>(json!({}))
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "pg-terminate-idle" => assert_takes::<end_idle::Params>(suggestion),
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());
@@ -88,8 +104,8 @@ fn the_leak_is_named_with_its_client_and_age() {
     assert_eq!(run.table("Idle connections").rows[0][..5], ["checkout", "shop", "10.0.0.9", "30", "12 min 9 s"]);
     assert_eq!(run.table("Idle connections").rows[0][5], "select 729");
     let cure = &run.outcome().suggestions()[0];
-    assert_eq!((cure.plugin.as_str(), &cure.params["application"]), ("pg-terminate-idle", &json!("checkout")));
-    assert_eq!((&cure.params["min_idle_seconds"], &cure.params["in_transaction"]), (&json!(600.0), &json!(false)));
+    assert_eq!((cure.plugin.as_str(), &cure.params["applications"]), ("pg-terminate-idle", &json!(["checkout"])));
+    assert_eq!((&cure.params["max_idle"], &cure.params["max_idle_in_transaction"]), (&json!(600.0), &json!(null)));
     assert_says(&check(idle(6, "", ""), Vec::new()), Status::Warning, "(unnamed) (user shop, local) leaks");
 }
 
@@ -115,8 +131,8 @@ fn a_transaction_left_open_is_graver_than_an_idle_connection() {
         "reports (user shop, local) has 1 transaction open and idle, the oldest for 12 min",
     );
     assert!(run.outcome().details().unwrap().contains("api (user shop, local) leaks"));
-    let cures: Vec<_> = run.outcome().suggestions().iter().map(|cure| cure.params["in_transaction"].clone()).collect();
-    assert_eq!(cures, [json!(false), json!(true)]);
+    let cures: Vec<_> = run.outcome().suggestions().iter().map(|cure| cure.params["max_idle"].clone()).collect();
+    assert_eq!(cures, [json!(600.0), json!(null)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use paramedic_sdk::postgres::{self, Server, sqlstate};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, RemoteError, Seconds, Status, Suggestion, Threshold,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, RemoteError, Seconds, Status, Suggestion, Threshold,
     clock, human, judge, unit,
 };
 use schemars::JsonSchema;
@@ -55,11 +55,11 @@ pub struct PgReady;
 
 paramedic_sdk::export!(PgReady);
 
-impl Check for PgReady {
+impl Plugin for PgReady {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Postgres is ready")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Postgres is ready")
             .about(include_str!("about.md"))
             .runbook("#2-diagnosis-15-30-minutes")
             .needs("postgres/inspect", "{target}", "to connect and ask for its role, its lag and its free connections")
@@ -191,7 +191,7 @@ fn critical(text: String) -> Outcome {
 fn suggest_making_room(outcome: &mut Outcome, target: &str) {
     let find = Suggestion::new("pg-connections", json!({ "target": target }), "It names who holds the connections.");
     outcome.suggest(find.confidence(0.9));
-    let cure = json!({ "target": target, "min_idle_seconds": 600 });
+    let cure = json!({ "target": target, "max_idle": 600 });
     let end = Suggestion::new("pg-terminate-idle", cure, "Sessions that have long been idle give their slots back.");
     outcome.suggest(end.confidence(0.5));
 }

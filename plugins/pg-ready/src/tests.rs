@@ -1,6 +1,10 @@
 use super::*;
-use paramedic_sdk::testing::{Host, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, assert_takes, assert_well_described, denied, remote};
 use postgres::INSPECT;
+
+#[path = "../../pg-terminate-idle/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod end_idle;
 
 fn server() -> Server {
     Server {
@@ -100,7 +104,8 @@ fn a_full_server_suggests_whom_to_ask_and_how_to_make_room() {
         let run = check(answer, json!({}));
         let names: Vec<_> = run.outcome().suggestions().iter().map(|next| next.plugin.as_str()).collect();
         assert_eq!(names, ["pg-connections", "pg-terminate-idle"]);
-        assert_eq!(run.outcome().suggestions()[1].params, json!({ "target": "main", "min_idle_seconds": 600 }));
+        assert_eq!(run.outcome().suggestions()[1].params, json!({ "target": "main", "max_idle": 600 }));
+        assert_takes::<end_idle::Params>(&run.outcome().suggestions()[1]);
     }
 }
 

@@ -3,8 +3,8 @@
 
 use paramedic_sdk::postgres::{self, Statement, StatementOrder, sqlstate};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, Seconds, Status, Suggestion, Table, Threshold, cells,
-    human, judge, unit,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, Threshold,
+    cells, human, judge, unit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,11 +63,11 @@ pub struct PgSlowQueries;
 
 paramedic_sdk::export!(PgSlowQueries);
 
-impl Check for PgSlowQueries {
+impl Plugin for PgSlowQueries {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Slow Postgres statements")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Slow Postgres statements")
             .about(include_str!("about.md"))
             .runbook("#2-diagnosis-15-30-minutes")
             .needs("postgres/statements", "{target}", "to read which statements take how long, without their values")
@@ -154,7 +154,7 @@ fn measure(outcome: &mut Outcome, slow: &[Statement], params: &Params) {
 fn suggest_ending(outcome: &mut Outcome, slow: &[Statement], params: &Params) {
     let longest = slow.iter().filter_map(|statement| statement.max).fold(0.0, f64::max);
     if longest >= MAY_STILL_RUN {
-        let cure = json!({ "target": params.target, "min_query_seconds": MAY_STILL_RUN });
+        let cure = json!({ "target": params.target, "min_age": MAY_STILL_RUN });
         let reason = format!("One execution took {}; another may be running now.", human::duration(longest));
         outcome.suggest(Suggestion::new("pg-terminate-long-queries", cure, reason).confidence(0.3));
     }

@@ -1,6 +1,10 @@
 use super::*;
 use paramedic_sdk::postgres::STATEMENTS;
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+
+#[path = "../../pg-terminate-long-queries/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod end_long_queries;
 
 fn statement(query: &str, calls: u64, mean: f64, share: f64) -> Statement {
     Statement {
@@ -20,8 +24,20 @@ fn run_with(answer: Result<Vec<Statement>, Error>, params: serde_json::Value) ->
     Host::new().answers(STATEMENTS, "main total", answer).run::<PgSlowQueries>(params)
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "pg-terminate-long-queries" => assert_takes::<end_long_queries::Params>(suggestion),
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());
@@ -90,7 +106,8 @@ fn withheld_text_shows_as_the_servers_identifier() {
 #[test]
 fn only_statements_that_may_still_run_are_offered_to_be_ended() {
     let run = run_with(Ok(vec![statement("select 1", 10, 150.0, 0.1)]), json!({}));
-    assert_eq!(run.outcome().suggestions()[0].params, json!({ "target": "main", "min_query_seconds": 300.0 }));
+    assert_eq!(run.outcome().suggestions()[0].params, json!({ "target": "main", "min_age": 300.0 }));
+    assert_suggests_what_is_taken(&run);
     let short = Statement { max: None, ..statement("select 1", 10, 2.0, 0.1) };
     assert!(run_with(Ok(vec![short]), json!({})).outcome().suggestions().is_empty());
 }

@@ -5,7 +5,7 @@ mod reason;
 
 use paramedic_sdk::queue::{self, FailureGroup, Failures};
 use paramedic_sdk::{
-    Check, Context, Description, Failure, Instant, Metric, Outcome, Seconds, Status, Suggestion, Table, Threshold,
+    Context, Description, Failure, Instant, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, Threshold,
     cells, clock, human, judge, state, unit,
 };
 use schemars::JsonSchema;
@@ -68,11 +68,11 @@ pub struct QueueFailedJobs;
 
 paramedic_sdk::export!(QueueFailedJobs);
 
-impl Check for QueueFailedJobs {
+impl Plugin for QueueFailedJobs {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Failed jobs")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Failed jobs")
             .about(include_str!("about.md"))
             .runbook("#2-diagnosis-15-30-minutes")
             .needs("queue/list-failures", "{target}", "to group failed jobs by reason, without what is in them")
@@ -144,7 +144,7 @@ fn judge_growth(outcome: &mut Outcome, failures: &Failures, before: Option<&Seen
 fn suggest(outcome: &mut Outcome, group: &FailureGroup, params: &Params) {
     let (job, reason) = (&group.job_name, human::shorten(&group.reason, 60));
     let selection = json!({
-        "target": params.target, "job_name": job, "reason": group.reason, "min_age_seconds": 0, "limit": group.count,
+        "target": params.target, "job_name": job, "reason": group.reason, "min_age": 0, "limit": group.count,
     });
     let old = clock::age(group.newest) > OLD_SECONDS;
     let suggestion = match (reason::passes(&group.reason), old) {

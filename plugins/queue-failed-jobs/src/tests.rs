@@ -1,7 +1,15 @@
 use super::*;
 use paramedic_sdk::Error;
 use paramedic_sdk::queue::LIST_FAILURES;
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+
+#[path = "../../queue-clean/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod clean;
+
+#[path = "../../queue-retry-failed/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod retry;
 
 const NOW: Instant = 1_767_225_600_000;
 
@@ -35,8 +43,21 @@ fn twice(first: Failures, second: Failures) -> Run {
     host.run::<QueueFailedJobs>(json!({})).next().later(300.0).run::<QueueFailedJobs>(json!({}))
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "queue-clean" => assert_takes::<clean::Params>(suggestion),
+            "queue-retry-failed" => assert_takes::<retry::Params>(suggestion),
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());
@@ -83,7 +104,7 @@ fn what_passes_is_offered_to_be_retried_and_what_stays_to_be_cleaned() {
     let params = &run.outcome().suggestions()[0].params;
     let expected = json!({
         "target": "email", "job_name": "order-confirmation", "reason": "connect ECONNREFUSED *",
-        "min_age_seconds": 0, "limit": 5,
+        "min_age": 0, "limit": 5,
     });
     assert_eq!(params, &expected);
     let old = check(failures(vec![group("connect ECONNREFUSED *", 50, 90_000)]), json!({}));

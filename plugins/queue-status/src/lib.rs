@@ -6,7 +6,7 @@ mod backlog;
 use backlog::Backlog;
 use paramedic_sdk::queue::{self, JobState, Overview};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, Status, Suggestion, Table, Threshold, Workload,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, Status, Suggestion, Table, Threshold, Workload,
     cells, human, judge, unit,
 };
 use schemars::JsonSchema;
@@ -67,11 +67,11 @@ pub struct QueueStatus;
 
 paramedic_sdk::export!(QueueStatus);
 
-impl Check for QueueStatus {
+impl Plugin for QueueStatus {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Job queue")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Job queue")
             .about(include_str!("about.md"))
             .runbook("#issue-email-queue-backed-up")
             .needs("queue/inspect", "{target}", "to count jobs by state and see who works on them")

@@ -1,6 +1,14 @@
 use super::*;
 use paramedic_sdk::queue::{INSPECT, JobCount};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+
+#[path = "../../queue-pause/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod pause;
+
+#[path = "../../queue-resume/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod resume;
 
 fn overview(waiting: u64, active: u64) -> Overview {
     let counts =
@@ -22,8 +30,22 @@ fn check(overview: Overview, params: serde_json::Value) -> Run {
     Host::new().answers(INSPECT, "email", Ok(overview)).run::<QueueStatus>(params)
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "queue-pause" => assert_takes::<pause::Params>(suggestion),
+            "queue-resume" => assert_takes::<resume::Params>(suggestion),
+            "k8s-rollout-restart" => {}
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());

@@ -95,10 +95,10 @@ fn suggest(outcome: &mut Outcome, groups: &Groups, params: &Params) {
     let lasting = group.lasting_percent() > 50.0;
     let cure = match lasting {
         true => {
-            json!({ "target": target, "pattern": pattern, "mode": "expire", "ttl_seconds": CURE_SECONDS, "limit": CURE_KEYS })
+            json!({ "target": target, "pattern": pattern, "mode": "expire", "ttl": CURE_SECONDS, "limit": CURE_KEYS })
         }
         false => {
-            json!({ "target": target, "pattern": pattern, "mode": "remove", "min_idle_seconds": CURE_SECONDS, "limit": CURE_KEYS })
+            json!({ "target": target, "pattern": pattern, "mode": "remove", "min_idle": CURE_SECONDS, "limit": CURE_KEYS })
         }
     };
     let reason = match lasting {

@@ -15,7 +15,7 @@ mod sample;
 
 use memory::Memory;
 use paramedic_sdk::redis::{self, Info};
-use paramedic_sdk::{Check, Context, Description, Failure, Outcome, Threshold, log};
+use paramedic_sdk::{Context, Description, Failure, Outcome, Plugin, Threshold, log};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,11 +85,11 @@ pub struct RedisMemory;
 
 paramedic_sdk::export!(RedisMemory);
 
-impl Check for RedisMemory {
+impl Plugin for RedisMemory {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Redis memory")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Redis memory")
             .about(include_str!("about.md"))
             .runbook("#issue-redis-memory-full")
             .needs("redis/info", "{target}", "to read how much memory is used, refused and evicted")

@@ -1,8 +1,12 @@
 use super::*;
 use paramedic_sdk::redis::{INFO, KeyPage, KeyUsage, SCAN, USAGE};
-use paramedic_sdk::testing::{Call, Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Call, Host, Run, assert_takes, assert_well_described, denied, remote};
 use paramedic_sdk::{Error, Status};
 use serde_json::json;
+
+#[path = "../../redis-evict/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod evict;
 
 const MIB: u64 = 1 << 20;
 
@@ -54,8 +58,20 @@ fn check(memory: Info, keyspace: Info, pages: &[&[&str]]) -> Run {
     host(memory, keyspace, pages).run::<RedisMemory>(json!({}))
 }
 
+/// What is suggested has to be what the suggested plugin takes.
+#[track_caller]
+fn assert_suggests_what_is_taken(run: &Run) {
+    for suggestion in run.outcome().suggestions() {
+        match suggestion.plugin.as_str() {
+            "redis-evict" => assert_takes::<evict::Params>(suggestion),
+            other => panic!("nothing is known of {other}"),
+        }
+    }
+}
+
 #[track_caller]
 fn assert_says(run: &Run, status: Status, words: &str) {
+    assert_suggests_what_is_taken(run);
     let outcome = run.outcome();
     assert_eq!(outcome.status(), status, "{}", outcome.summary());
     assert!(outcome.summary().contains(words), "{words} is not in: {}", outcome.summary());
@@ -92,8 +108,7 @@ fn what_fills_a_full_server_is_named_with_its_cure() {
     );
     let cure = &run.outcome().suggestions()[0];
     assert_eq!(cure.plugin, "redis-evict");
-    let expected =
-        json!({ "target": "cache", "pattern": "cart:*", "mode": "expire", "ttl_seconds": 3600, "limit": 10000 });
+    let expected = json!({ "target": "cache", "pattern": "cart:*", "mode": "expire", "ttl": 3600, "limit": 10000 });
     assert_eq!(cure.params, expected);
 }
 
@@ -101,7 +116,7 @@ fn what_fills_a_full_server_is_named_with_its_cure() {
 fn keys_that_expire_are_offered_to_be_removed_by_age() {
     let run = check(memory(93, 100, "noeviction"), keyspace(2, 2), &[&["session:1", "session:2"]]);
     assert_eq!(run.outcome().suggestions()[0].params["mode"], "remove");
-    assert_eq!(run.outcome().suggestions()[0].params["min_idle_seconds"], 3600);
+    assert_eq!(run.outcome().suggestions()[0].params["min_idle"], 3600);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use paramedic_sdk::redis::{self, Info};
 use paramedic_sdk::{
-    Check, Context, Description, Error, Failure, Metric, Outcome, RemoteError, Seconds, Status, Suggestion, Threshold,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, RemoteError, Seconds, Status, Suggestion, Threshold,
     human, judge, log, unit,
 };
 use schemars::JsonSchema;
@@ -62,11 +62,11 @@ pub struct RedisPing;
 
 paramedic_sdk::export!(RedisPing);
 
-impl Check for RedisPing {
+impl Plugin for RedisPing {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Redis answers")
+        Description::check(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Redis answers")
             .about(include_str!("about.md"))
             .runbook("#2-diagnosis-15-30-minutes")
             .needs("redis/ping", "{target}", "to measure a round trip")

@@ -4,6 +4,7 @@
 /// Define `pub fn name(arguments) -> Result<Answer, Error>` and, for tests, the constant that names the function there.
 macro_rules! host_function {
     (
+        @$ask:ident
         $(#[$doc:meta])*
         $operation:literal as $key:ident,
         fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = $guest:expr
@@ -18,7 +19,7 @@ macro_rules! host_function {
             {
                 let mut arguments = Vec::new();
                 $($crate::testing::Argument::write($argument, &mut arguments);)*
-                $crate::testing::ask(&$key, arguments)
+                $crate::testing::$ask(&$key, arguments)
             }
         }
 
@@ -26,4 +27,10 @@ macro_rules! host_function {
         #[cfg(not(target_arch = "wasm32"))]
         pub const $key: $crate::testing::Function<$answer> = $crate::testing::Function::new($operation);
     };
+    ($($function:tt)*) => { host_function!(@ask $($function)*); };
+}
+
+/// The same for a function that changes something, which the harness answers as the mode of the run has it.
+macro_rules! changing_function {
+    ($($function:tt)*) => { host_function!(@ask_change $($function)*); };
 }

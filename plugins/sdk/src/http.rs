@@ -1,11 +1,13 @@
-//! HTTP requests that by their method ask for no change. The operator configured where a target is and which credentials
-//! go with it.
+//! HTTP requests: those that by their method ask for no change, and those that may change something. The operator
+//! configured where a target is and which credentials go with it.
 
 use crate::Seconds;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::paramedic::plugin::http as host;
+use crate::bindings::paramedic::plugin::http_actions as actions;
 
 pub use crate::bindings::paramedic::plugin::http_types::{Request, Response};
+pub use actions::Exchange;
 
 host_function! {
     /// Send a GET request.
@@ -17,6 +19,12 @@ host_function! {
     /// Send a HEAD request.
     "http/head" as HEAD,
     fn head(request: &Request) -> Response = host::head(request)
+}
+
+changing_function! {
+    /// Send a request with any method that the grant lists. Only one that was sent has a response.
+    "http-actions/send" as SEND,
+    fn send(method: &str, request: &Request, body: &[u8]) -> Exchange = actions::send(method, request, body)
 }
 
 impl Request {

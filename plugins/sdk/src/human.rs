@@ -66,7 +66,7 @@ pub fn plural(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {}", bend(noun)) }
 }
 
-fn bend(noun: &str) -> String {
+pub(crate) fn bend(noun: &str) -> String {
     let before_y = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
     match before_y {
         Some(stem) => format!("{stem}ies"),

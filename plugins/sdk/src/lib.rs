@@ -1,15 +1,16 @@
-//! Write Paramedic checks in Rust: the judgement and nothing else.
+//! Write Paramedic's checks and mitigations in Rust: the judgement and nothing else.
 //!
-//! A check implements [`Check`] and is turned into a component by [`export!`]. It reaches the world through the modules
-//! named after the host's interfaces ([`postgres`], [`redis`], [`queue`], [`http`]) and builds an [`Outcome`]. Everything
-//! else is here: parameters and their JSON Schema, [`Threshold`]s, words for humans, and the bindings to the host.
+//! A check or a mitigation implements [`Plugin`] and is turned into a component by [`export!`]. It reaches the world through
+//! the modules named after the host's interfaces ([`postgres`], [`redis`], [`queue`], [`http`]) and builds an [`Outcome`].
+//! Everything else is here: parameters and their JSON Schema, [`Threshold`]s, [`Work`] that tells what became of changes,
+//! words for humans, and the bindings to the host.
 //!
-//! Compiled for any other machine than wasm32, the same modules ask the `testing` harness, so that a check's judgement is
+//! Compiled for any other machine than wasm32, the same modules ask the `testing` harness, so that a plugin's judgement is
 //! tested by plain `cargo test`.
 //!
 //! ```text
-//!   your check ──► postgres, redis, … ──► bindings (wasm32)   ──► the agent
-//!                                    └──► testing (elsewhere) ──► a table of answers
+//!   your plugin ──► postgres, redis, … ──► bindings (wasm32)   ──► the agent
+//!                                     └──► testing (elsewhere) ──► a table of answers
 //! ```
 //!
 //! This crate does not know how grants are written or judged: a call that was not granted is an [`Error::Denied`].
@@ -31,20 +32,23 @@ pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-mod check;
 mod error;
 mod outcome;
+mod plugin;
+mod receipt;
 mod suggestion;
 mod table;
 mod threshold;
+mod work;
 
-pub use bindings::paramedic::plugin::types::{Denial, DenialReason, Label, RemoteError};
-pub use check::{Capability, Check, Context, Description, Mode};
+pub use bindings::paramedic::plugin::types::{Change, Denial, DenialReason, Disposition, Label, Receipt, RemoteError};
 pub use error::{Error, Failure};
 pub use outcome::{Metric, Outcome, Status, unit};
+pub use plugin::{Capability, Context, Description, Kind, Mode, Plugin, Risk};
 pub use suggestion::{Suggestion, Workload, WorkloadKind};
 pub use table::Table;
 pub use threshold::{InvalidThreshold, Threshold, judge};
+pub use work::{Words, Work};
 
 pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};
@@ -56,13 +60,13 @@ pub type Seconds = f64;
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 pub type Instant = u64;
 
-/// Make a [`Check`] the component's one export. Written once per crate; it expands to nothing outside wasm32.
+/// Make a [`Plugin`] the component's one export. Written once per crate; it expands to nothing outside wasm32.
 #[macro_export]
 macro_rules! export {
-    ($check:ty) => {
+    ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            type Component = $crate::guest::Component<$check>;
+            type Component = $crate::guest::Component<$plugin>;
     $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };

@@ -1,8 +1,9 @@
-//! The answer of a check: verdict, numbers, tables and what to do next.
+//! The answer of a plugin: verdict, numbers, tables and what to do next.
 //!
 //! An [`Outcome`] starts as fine, with the sentence that says so. Each [`Outcome::find`] can only make it worse; at the
 //! end the sentences of the worst status are the summary, and the lesser ones go into the details. So a check names each
-//! trouble where it sees it, and need not weigh them against each other.
+//! trouble where it sees it, and need not weigh them against each other. What became of changes is told by [`crate::Work`]
+//! and [`Outcome::of_change`].
 
 use crate::bindings::exports::paramedic::plugin::plugin as wire;
 use crate::{Label, Suggestion, Table, Threshold, human};
@@ -89,7 +90,7 @@ impl Metric {
     }
 }
 
-/// The answer of a check.
+/// The answer of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     fine: String,
@@ -138,9 +139,10 @@ impl Outcome {
     }
 
     /// Add a table of findings; an empty one says nothing and is left out.
-    pub fn table<const COLUMNS: usize>(&mut self, table: crate::table::Rows<COLUMNS>) {
-        if !table.is_empty() {
-            self.tables.push(table.into());
+    pub fn table(&mut self, table: impl Into<Table>) {
+        let table = table.into();
+        if !table.rows.is_empty() {
+            self.tables.push(table);
         }
     }
 

@@ -1,7 +1,10 @@
-//! Looking at a Postgres server. Every function names a target that the operator configured.
+//! Looking at a Postgres server, and ending what its sessions do. Every function names a target that the operator
+//! configured.
 
 use crate::bindings::paramedic::plugin::postgres as host;
-use crate::{RemoteError, Seconds};
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::paramedic::plugin::postgres_actions as actions;
+use crate::{Receipt, RemoteError, Seconds};
 
 pub use crate::bindings::paramedic::plugin::postgres_types::{SessionKey, Value};
 pub use host::{Column, ReplicationState, RowSet, Server, Session, SessionFilter, Standby, Statement, StatementOrder};
@@ -41,6 +44,18 @@ host_function! {
     /// Run one statement that only reads. Parameters are written `$1`, `$2` and so on.
     "postgres/query" as QUERY,
     fn query(target: &str, sql: &str, params: &[Value]) -> RowSet = host::query(target, sql, params)
+}
+
+changing_function! {
+    /// Cancel the statement that a session is running, and leave the session connected.
+    "postgres-actions/cancel-query" as CANCEL_QUERY,
+    fn cancel_query(target: &str, session: SessionKey) -> Receipt = actions::cancel_query(target, session)
+}
+
+changing_function! {
+    /// Disconnect a session.
+    "postgres-actions/terminate-session" as TERMINATE_SESSION,
+    fn terminate_session(target: &str, session: SessionKey) -> Receipt = actions::terminate_session(target, session)
 }
 
 impl SessionFilter {
@@ -125,8 +140,15 @@ pub fn refuses_login(error: &RemoteError) -> bool {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod arguments {
-    use super::{SessionFilter, StatementOrder, Value};
+    use super::{SessionFilter, SessionKey, StatementOrder, Value};
     use crate::testing::Argument;
+
+    impl Argument for SessionKey {
+        fn write(self, to: &mut Vec<String>) {
+            to.push(self.pid.to_string());
+            to.push(self.started_micros.to_string());
+        }
+    }
 
     impl Argument for &SessionFilter {
         fn write(self, to: &mut Vec<String>) {

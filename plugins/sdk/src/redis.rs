@@ -1,10 +1,12 @@
-//! Looking at a Redis server. Every function names a target that the operator configured; keys are compared with the
-//! patterns of the grant.
+//! Looking at a Redis server, and freeing its memory. Every function names a target that the operator configured; keys are
+//! compared with the patterns of the grant.
 
 use crate::bindings::paramedic::plugin::redis as host;
-use crate::{Label, Seconds};
+use crate::bindings::paramedic::plugin::redis_actions as actions;
+use crate::{Label, Receipt, Seconds};
 use std::collections::BTreeMap;
 
+pub use actions::Selection;
 pub use host::{KeyPage, KeyUsage, Reply, SlowEntry};
 
 host_function! {
@@ -44,6 +46,20 @@ host_function! {
     fn read(target: &str, command: &[String]) -> Reply = host::read(target, command)
 }
 
+changing_function! {
+    /// Remove the selected keys without blocking the server. There is no way back. The answer has `keys` and `bytes`.
+    "redis-actions/remove-keys" as REMOVE_KEYS,
+    fn remove_keys(target: &str, selection: &Selection) -> Receipt = actions::remove_keys(target, selection)
+}
+
+changing_function! {
+    /// Let the selected keys that do not expire yet expire after `ttl`, spread over a tenth of it. The answer has `keys`
+    /// and `bytes`.
+    "redis-actions/expire-keys" as EXPIRE_KEYS,
+    fn expire_keys(target: &str, selection: &Selection, ttl: Seconds) -> Receipt =
+        actions::expire_keys(target, selection, ttl)
+}
+
 /// A section of `INFO`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info(BTreeMap<String, String>);
@@ -80,6 +96,15 @@ impl From<Vec<Label>> for Info {
 impl<const N: usize> From<[(&str, &str); N]> for Info {
     fn from(fields: [(&str, &str); N]) -> Self {
         Self(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &Selection {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(self.pattern.clone());
+        self.min_idle.write(to);
+        self.limit.write(to);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Test a check without wasm: a table of answers takes the host's place.
+//! Test a plugin without wasm: a table of answers takes the host's place.
 //!
 //! ```text
 //! let run = Host::new()
@@ -6,6 +6,15 @@
 //!     .answers(postgres::SESSIONS, "main", Err(denied()))
 //!     .run::<PgConnections>(json!({ "target": "main" }));
 //! assert_eq!(run.outcome().status(), Status::Ok);
+//! ```
+//!
+//! A mitigation is run by [`Host::plan`] and [`Host::apply`]. Changes need no answer in the table: they are answered as planned
+//! or applied, and [`Run::changes`] tells what was asked for. An answer that is given has its way, with the disposition that the
+//! mode of the run makes of it:
+//!
+//! ```text
+//! let host = Host::new().answers(queue::PAUSE, "email", Err(conflict("paused was no, is yes")));
+//! assert_eq!(host.apply::<QueuePause>(json!({})).outcome().status(), Status::Warning);
 //! ```
 //!
 //! The harness is as strict as the agent: parameters are validated against the schema, a call that has no answer and a
@@ -16,17 +25,21 @@
 #![expect(clippy::panic, reason = "a test ends by panicking")]
 
 mod answers;
+mod changes;
 mod rules;
 mod world;
 
 pub use answers::{Argument, Call, Function};
+pub use changes::{conflict, out_of_bounds, receipt, unchanged};
 pub use world::{Host, Run};
 
 pub(crate) use world::{
-    ask, logged, now, remaining, setting, settings, sleep, state_get, state_keys, state_put, state_remove, state_swap,
+    ask, ask_change, logged, now, remaining, setting, settings, sleep, state_get, state_keys, state_put, state_remove,
+    state_swap,
 };
 
-use crate::{Check, Denial, DenialReason, Error, RemoteError};
+use crate::{Denial, DenialReason, Error, JsonSchema, Plugin, RemoteError, Suggestion};
+use serde::de::DeserializeOwned;
 
 /// An error as the host gives it for a call outside the grant.
 pub fn denied(operation: &str, target: &str) -> Error {
@@ -44,8 +57,16 @@ pub fn remote(system: &str, code: &str, message: &str) -> Error {
     Error::Remote(RemoteError { system, code, message, retryable: false })
 }
 
-/// Assert that a check describes itself in a way that the agent accepts, and that `{}` gives it its defaults.
-pub fn assert_well_described<C: Check>() {
-    let faults = rules::faults_of_description::<C>();
+/// Assert that a plugin describes itself in a way that the agent accepts, and that `{}` gives it its defaults.
+pub fn assert_well_described<P: Plugin>() {
+    let faults = rules::faults_of_description::<P>();
     assert!(faults.is_empty(), "the agent would refuse this description:\n{}", faults.join("\n"));
+}
+
+/// Assert that a suggestion has the parameters that the suggested plugin takes. `T` are those parameters, from the plugin's own
+/// source.
+pub fn assert_takes<T: JsonSchema + DeserializeOwned>(suggestion: &Suggestion) {
+    let params = &suggestion.params;
+    let fault = rules::faults_against::<T>(params);
+    assert!(fault.is_none(), "{} does not take {params}: {}", suggestion.plugin, fault.unwrap_or_default());
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which end by panicking")]
 
+#[path = "mitigation/lib.rs"]
+mod mitigation;
 #[path = "sample/lib.rs"]
 mod sample;
 
@@ -27,7 +29,8 @@ fn blocks(guide: &str, language: &str) -> Vec<String> {
 #[test]
 fn the_code_in_the_guide_is_the_code_that_is_tested() {
     let shown = blocks(&guide(), "rust");
-    assert_eq!(shown, [read("tests/sample/lib.rs"), read("tests/sample/tests.rs")]);
+    let tested = ["sample/lib.rs", "sample/tests.rs", "mitigation/lib.rs", "mitigation/tests.rs"];
+    assert_eq!(shown, tested.map(|path| read(&format!("tests/{path}"))));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The harness is as strict as the agent, and tells by name what is amiss.
 
 use paramedic_sdk::testing::{self, Host};
-use paramedic_sdk::{Check, Context, Description, Error, Failure, Metric, Outcome, Status, Threshold, cells, clock};
-use paramedic_sdk::{JsonSchema, Table, config, judge, log, redis, state, unit};
+use paramedic_sdk::{Context, Description, Error, Failure, Metric, Outcome, Plugin, Receipt, Risk, Status, Suggestion};
+use paramedic_sdk::{JsonSchema, Table, Threshold, cells, clock, config, http, judge, log, queue, redis, state, unit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -28,11 +28,11 @@ impl Default for Params {
 /// Pings, counts its runs, and takes a second.
 struct Pinger;
 
-impl Check for Pinger {
+impl Plugin for Pinger {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("pinger", "1.0.0", "Pings")
+        Description::check("pinger", "1.0.0", "Pings")
             .about("Pings a server.")
             .needs("redis/ping", "{target}", "to ping")
             .can_use("redis/info", "{target}", "to tell more")
@@ -142,11 +142,11 @@ struct Sneaky;
 #[derive(Deserialize, JsonSchema)]
 struct Lax {}
 
-impl Check for Sneaky {
+impl Plugin for Sneaky {
     type Params = Lax;
 
     fn describe() -> Description {
-        Description::new("Sneaky", "1.0", "Sneaks").needs("redis/ping", "*", "")
+        Description::check("Sneaky", "1.0", "Sneaks").needs("redis/ping", "*", "")
     }
 
     fn run(_: &Context, _: Lax) -> Result<Outcome, Failure> {
@@ -175,11 +175,11 @@ fn a_bad_description_is_told_fault_by_fault() {
 /// Says nothing.
 struct Mute;
 
-impl Check for Mute {
+impl Plugin for Mute {
     type Params = Lax;
 
     fn describe() -> Description {
-        Description::new("mute", "1.0.0", "Says nothing")
+        Description::check("mute", "1.0.0", "Says nothing")
     }
 
     fn run(_: &Context, _: Lax) -> Result<Outcome, Failure> {
@@ -197,10 +197,10 @@ fn an_outcome_that_the_agent_would_refuse_fails_the_test() {
 fn time_runs_out_as_it_does_in_the_agent() {
     /// Sleeps for longer than it may.
     struct Sleeper;
-    impl Check for Sleeper {
+    impl Plugin for Sleeper {
         type Params = Lax;
         fn describe() -> Description {
-            Description::new("sleeper", "1.0.0", "Sleeps").about("Sleeps.").time_limit(2.0)
+            Description::check("sleeper", "1.0.0", "Sleeps").about("Sleeps.").time_limit(2.0)
         }
         fn run(_: &Context, _: Lax) -> Result<Outcome, Failure> {
             clock::sleep(1.5)?;
@@ -211,4 +211,104 @@ fn time_runs_out_as_it_does_in_the_agent() {
     }
     let run = Host::new().run::<Sleeper>(json!({}));
     assert!(matches!(run.failure(), Failure::Host(Error::TimedOut(_))));
+}
+
+/// Pauses a queue and tells somebody.
+struct Pauser;
+
+impl Plugin for Pauser {
+    type Params = Params;
+
+    fn describe() -> Description {
+        Description::mitigation("pauser", "1.0.0", "Pauses", Risk::Medium)
+            .about("Pauses a queue.")
+            .confirmed_by("queue-status")
+            .needs("queue-actions/pause", "email", "to pause it")
+            .needs("http-actions/send", "chat/*", "to tell somebody")
+    }
+
+    fn run(context: &Context, params: Params) -> Result<Outcome, Failure> {
+        let paused = queue::pause(&params.target);
+        let sent = http::send("POST", &http::Request::new("chat", "/hook"), b"paused")?;
+        let status = sent.response.map_or(0, |response| response.status);
+        let mut outcome = Outcome::of_change(
+            paused,
+            |receipt| format!("paused {} jobs", receipt.number("jobs").unwrap_or(0)),
+            "paused already",
+        );
+        outcome.note(format!("{:?}: {status}", context.mode));
+        Ok(outcome)
+    }
+}
+
+#[test]
+fn changes_are_answered_as_the_mode_of_the_run_has_it() {
+    let receipt = Receipt { answer: Some(r#"{"jobs": 7}"#.to_owned()), ..testing::receipt("pause email (BullMQ 5)") };
+    let host = || Host::new().answers(queue::PAUSE, "email", Ok(receipt.clone()));
+    let planned = host().plan::<Pauser>(json!({ "target": "email" }));
+    assert_eq!(planned.outcome().summary(), "would pause email (BullMQ 5)");
+    assert_eq!(planned.outcome().details().unwrap(), "Mode::Plan: 0");
+    let applied = planned.next().apply::<Pauser>(json!({ "target": "email" }));
+    assert_eq!(applied.outcome().summary(), "paused 7 jobs");
+    assert_eq!(applied.outcome().details().unwrap(), "Mode::Apply: 200");
+    assert_eq!(applied.changes(), ["queue-actions/pause email", "http-actions/send POST chat /hook paused"]);
+}
+
+#[test]
+fn a_change_can_be_answered_with_anything_else() {
+    for (answer, status) in [
+        (Ok(testing::unchanged()), Status::Ok),
+        (Err(testing::conflict("resumed meanwhile")), Status::Warning),
+        (Err(testing::denied("queue-actions/pause", "cache")), Status::Unknown),
+    ] {
+        let run = Host::new().answers(queue::PAUSE, "cache", answer).apply::<Pauser>(json!({}));
+        assert_eq!(run.outcome().status(), status);
+    }
+}
+
+#[test]
+fn a_good_mitigation_is_well_described() {
+    testing::assert_well_described::<Pauser>();
+}
+
+#[test]
+#[should_panic(expected = "a check is run, and everything else is planned or applied")]
+fn a_mitigation_is_not_run_like_a_check() {
+    Host::new().run::<Pauser>(json!({}));
+}
+
+/// A check that would change something.
+struct Wolf;
+
+impl Plugin for Wolf {
+    type Params = Params;
+
+    fn describe() -> Description {
+        Description::check("wolf", "1.0.0", "Looks").about("Looks.").needs("queue-actions/pause", "*", "to look")
+    }
+
+    fn run(_: &Context, params: Params) -> Result<Outcome, Failure> {
+        queue::pause(&params.target)?;
+        Ok(Outcome::ok("never seen"))
+    }
+}
+
+#[test]
+#[should_panic(expected = "a check asks for a change, or a mitigation asks for none")]
+fn a_check_that_asks_for_changes_is_badly_described() {
+    testing::assert_well_described::<Wolf>();
+}
+
+#[test]
+#[should_panic(expected = "a check asks for a change: queue-actions/pause cache")]
+fn a_check_that_changes_something_fails_the_test() {
+    Host::new().run::<Wolf>(json!({}));
+}
+
+#[test]
+fn a_suggestion_is_compared_with_what_the_plugin_takes() {
+    let suggest = |params| Suggestion::new("pinger", params, "because");
+    testing::assert_takes::<Params>(&suggest(json!({ "target": "cache", "times": 2 })));
+    let misfit = suggest(json!({ "times": 11 }));
+    assert!(std::panic::catch_unwind(|| testing::assert_takes::<Params>(&misfit)).is_err());
 }

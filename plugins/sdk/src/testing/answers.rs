@@ -18,7 +18,7 @@ impl<A> Function<A> {
     }
 }
 
-/// A call that the check made.
+/// A call that the plugin made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The function, written `interface/function`.
@@ -31,6 +31,11 @@ impl Call {
     /// Operation and arguments on one line.
     pub fn line(&self) -> String {
         format!("{} {}", self.operation, self.arguments.join(" "))
+    }
+
+    /// Whether it changes something.
+    pub fn is_change(&self) -> bool {
+        self.operation.split('/').next().is_some_and(|interface| interface.ends_with("-actions"))
     }
 
     /// Whether the arguments begin with the words of `pattern`.
@@ -75,6 +80,12 @@ impl<T: Argument> Argument for Option<T> {
 impl Argument for &Option<String> {
     fn write(self, to: &mut Vec<String>) {
         to.extend(self.clone());
+    }
+}
+
+impl Argument for &[u8] {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(String::from_utf8_lossy(self).into_owned());
     }
 }
 

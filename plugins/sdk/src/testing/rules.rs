@@ -1,7 +1,8 @@
 //! What the agent asks of descriptions, parameters and outcomes, so far as a test can tell.
 
-use crate::check::params_schema;
-use crate::{Capability, Check, Outcome, Status};
+use crate::plugin::{params_schema, schema_of};
+use crate::{Capability, Description, JsonSchema, Kind, Outcome, Plugin, Risk, Status};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// What a summary, an outcome and its tables may measure.
@@ -18,13 +19,22 @@ pub(super) fn is_asked_for(capabilities: &[Capability], operation: &str) -> bool
 }
 
 /// What the schema says against these parameters.
-pub(super) fn faults_of_params<C: Check>(params: &Value) -> Option<String> {
-    let schema = params_schema::<C>();
-    jsonschema::validate(&schema, params).err().map(|error| format!("{}: {error}", error.instance_path()))
+pub(super) fn faults_of_params<P: Plugin>(params: &Value) -> Option<String> {
+    faults_against_schema(&params_schema::<P>(), params)
 }
 
-pub(super) fn faults_of_description<C: Check>() -> Vec<String> {
-    let description = C::describe();
+/// What is wrong with parameters of this type, by their schema or by reading them.
+pub(super) fn faults_against<T: JsonSchema + DeserializeOwned>(params: &Value) -> Option<String> {
+    let read = || serde_json::from_value::<T>(params.clone()).err().map(|error| error.to_string());
+    faults_against_schema(&schema_of::<T>(), params).or_else(read)
+}
+
+fn faults_against_schema(schema: &Value, params: &Value) -> Option<String> {
+    jsonschema::validate(schema, params).err().map(|error| format!("{}: {error}", error.instance_path()))
+}
+
+pub(super) fn faults_of_description<P: Plugin>() -> Vec<String> {
+    let description = P::describe();
     let mut faults = Vec::new();
     let mut expect = |fine: bool, fault: &str| {
         if !fine {
@@ -37,9 +47,26 @@ pub(super) fn faults_of_description<C: Check>() -> Vec<String> {
     expect(!description.about.is_empty(), "there is no description");
     expect(description.time_limit > 0.0, "the time limit is not positive");
     expect(description.capabilities.iter().all(is_complete), "a capability lacks its function, target or reason");
-    expect(defaults_are_accepted::<C>(), "{} or its defaults do not match the schema");
-    expect(unknown_fields_are_refused::<C>(), "the schema takes unknown fields; add #[serde(deny_unknown_fields)]");
+    expect(
+        description.confirmed_by.as_deref().is_none_or(is_kebab),
+        "the check that confirms it has no name of a plugin",
+    );
+    let (kind, changes) = fits_its_kind(&description);
+    expect(kind, "a check is of low risk and idempotent, and needs no check to confirm it");
+    expect(changes, "a check asks for a change, or a mitigation asks for none");
+    expect(defaults_are_accepted::<P>(), "{} or its defaults do not match the schema");
+    expect(unknown_fields_are_refused::<P>(), "the schema takes unknown fields; add #[serde(deny_unknown_fields)]");
     faults
+}
+
+/// Whether what it says of itself is that of its kind, and whether what it asks for is.
+fn fits_its_kind(description: &Description) -> (bool, bool) {
+    let harmless = description.risk == Risk::Low && description.idempotent && description.confirmed_by.is_none();
+    let changes = description.capabilities.iter().any(Capability::is_change);
+    match description.kind {
+        Kind::Check => (harmless, !changes),
+        Kind::Mitigation | Kind::Responder => (true, changes),
+    }
 }
 
 fn is_kebab(name: &str) -> bool {
@@ -55,8 +82,8 @@ fn is_complete(capability: &Capability) -> bool {
 }
 
 /// An empty object is accepted unless a field is required, and the defaults that the schema shows are accepted too.
-fn defaults_are_accepted<C: Check>() -> bool {
-    let schema = params_schema::<C>();
+fn defaults_are_accepted<P: Plugin>() -> bool {
+    let schema = params_schema::<P>();
     let required = schema.get("required").is_some();
     let shown: serde_json::Map<String, Value> = schema
         .get("properties")
@@ -67,12 +94,12 @@ fn defaults_are_accepted<C: Check>() -> bool {
         .collect();
     required
         || [json!({}), Value::Object(shown)].iter().all(|params| {
-            jsonschema::is_valid(&schema, params) && serde_json::from_value::<C::Params>(params.clone()).is_ok()
+            jsonschema::is_valid(&schema, params) && serde_json::from_value::<P::Params>(params.clone()).is_ok()
         })
 }
 
-fn unknown_fields_are_refused<C: Check>() -> bool {
-    params_schema::<C>().get("additionalProperties") == Some(&Value::Bool(false))
+fn unknown_fields_are_refused<P: Plugin>() -> bool {
+    params_schema::<P>().get("additionalProperties") == Some(&Value::Bool(false))
 }
 
 pub(super) fn faults_of_outcome(outcome: &Outcome) -> Vec<String> {

@@ -1,10 +1,11 @@
-//! The host during one run: answers, clock, settings, memory, and the record of what the check did.
+//! The host during one run: answers, clock, settings, memory, and the record of what the plugin did.
 
 use super::answers::{Answers, Call, Function};
+use super::changes::Changed;
 use super::rules;
 use crate::log::Level;
 use crate::state::Entry;
-use crate::{Capability, Check, Context, Error, Failure, Instant, Label, Mode, Outcome, Seconds, guest};
+use crate::{Capability, Context, Error, Failure, Instant, Kind, Label, Mode, Outcome, Plugin, Seconds, guest};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
@@ -29,11 +30,13 @@ pub struct Host {
     calls: Vec<Call>,
     log: Vec<(Level, String)>,
     capabilities: Vec<Capability>,
+    /// None outside of a run.
+    mode: Option<Mode>,
 }
 
 /// What came of a run.
 pub struct Run {
-    /// The check's answer.
+    /// The plugin's answer.
     pub result: Result<Outcome, Failure>,
     /// The calls it made, in order.
     pub calls: Vec<Call>,
@@ -116,14 +119,31 @@ impl Host {
     }
 
     /// Run a check with these parameters, validated and judged as the agent would.
-    pub fn run<C: Check>(mut self, params: serde_json::Value) -> Run {
-        let description = C::describe();
+    pub fn run<P: Plugin>(self, params: serde_json::Value) -> Run {
+        self.run_in::<P>(Mode::Check, params)
+    }
+
+    /// Let a mitigation make a plan.
+    pub fn plan<P: Plugin>(self, params: serde_json::Value) -> Run {
+        self.run_in::<P>(Mode::Plan, params)
+    }
+
+    /// Let a mitigation carry out what it asks for.
+    pub fn apply<P: Plugin>(self, params: serde_json::Value) -> Run {
+        self.run_in::<P>(Mode::Apply, params)
+    }
+
+    fn run_in<P: Plugin>(mut self, mode: Mode, params: serde_json::Value) -> Run {
+        let description = P::describe();
+        let is_check = description.kind == Kind::Check;
+        assert_eq!(is_check, mode == Mode::Check, "a check is run, and everything else is planned or applied");
         self.capabilities.clone_from(&description.capabilities);
         self.deadline = self.now + millis(description.time_limit);
-        let context = context(self.now, description.time_limit);
-        let (result, mut host) = match rules::faults_of_params::<C>(&params) {
+        self.mode = Some(mode);
+        let context = context(self.now, description.time_limit, mode);
+        let (result, mut host) = match rules::faults_of_params::<P>(&params) {
             Some(fault) => (Err(Failure::BadParams(fault)), self),
-            None => enter(self, || guest::run::<C>(&context, &params.to_string())),
+            None => enter(self, || guest::run::<P>(&context, &params.to_string())),
         };
         if let Ok(outcome) = &result {
             let faults = rules::faults_of_outcome(outcome);
@@ -162,6 +182,11 @@ impl Run {
         found.unwrap_or_else(|| panic!("there is no metric {name:?}")).value
     }
 
+    /// The changes that it asked for, each on one line, in order.
+    pub fn changes(&self) -> Vec<String> {
+        self.calls.iter().filter(|call| call.is_change()).map(Call::line).collect()
+    }
+
     /// Assert that every answer of the table was asked for.
     pub fn assert_all_asked(&self) {
         let unasked = self.host.answers.unasked();
@@ -174,12 +199,12 @@ impl Run {
     }
 }
 
-fn context(now: Instant, time_limit: Seconds) -> Context {
+fn context(now: Instant, time_limit: Seconds, mode: Mode) -> Context {
     Context {
         run_id: "test".to_owned(),
         incident_id: None,
         trigger: "manual".to_owned(),
-        mode: Mode::Check,
+        mode,
         started: now,
         time_limit,
         labels: Vec::new(),
@@ -204,12 +229,22 @@ fn with<T>(use_host: impl FnOnce(&mut Host) -> T) -> T {
 pub(crate) fn ask<A: 'static>(function: &Function<A>, arguments: Vec<String>) -> Result<A, Error> {
     let call = Call { operation: function.operation, arguments };
     with(|host| {
-        if !rules::is_asked_for(&host.capabilities, call.operation) {
-            panic!("the description does not ask for {}", call.line());
-        }
-        host.calls.push(call.clone());
-        host.now += host.call_time;
+        host.record(&call);
         host.answers.take(&call).unwrap_or_else(|| panic!("unanswered host call: {}", call.line()))
+    })
+}
+
+/// Answer a change as the table has it, or as done; in a plan, as planned.
+pub(crate) fn ask_change<A: Changed>(function: &Function<A>, arguments: Vec<String>) -> Result<A, Error> {
+    let call = Call { operation: function.operation, arguments };
+    with(|host| {
+        host.record(&call);
+        let answer = host.answers.take(&call).unwrap_or_else(|| Ok(A::done(&call)));
+        match host.mode {
+            Some(Mode::Plan) => answer.map(A::planned),
+            Some(Mode::Apply) => answer,
+            Some(Mode::Check) | None => panic!("a check asks for a change: {}", call.line()),
+        }
     })
 }
 
@@ -275,6 +310,14 @@ pub(crate) fn state_keys(prefix: &str) -> Result<Vec<String>, Error> {
 }
 
 impl Host {
+    fn record(&mut self, call: &Call) {
+        if !rules::is_asked_for(&self.capabilities, call.operation) {
+            panic!("the description does not ask for {}", call.line());
+        }
+        self.calls.push(call.clone());
+        self.now += self.call_time;
+    }
+
     /// The memory without what has expired.
     fn memory(&mut self) -> Result<&mut BTreeMap<String, (Entry, Option<Instant>)>, Error> {
         if self.forgetful {

@@ -1,7 +1,7 @@
 //! Is the outbox emptied? Mail that stays in the table `outbox` is mail that nobody gets.
 
 use paramedic_sdk::postgres::{self, RowSet, Value};
-use paramedic_sdk::{Check, Context, Description, Failure, Metric, Outcome, Threshold, human, judge, unit};
+use paramedic_sdk::{Context, Description, Failure, Metric, Outcome, Plugin, Threshold, human, judge, unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +30,11 @@ pub struct PgOutbox;
 
 paramedic_sdk::export!(PgOutbox);
 
-impl Check for PgOutbox {
+impl Plugin for PgOutbox {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("pg-outbox", env!("CARGO_PKG_VERSION"), "Outbox is emptied")
+        Description::check("pg-outbox", env!("CARGO_PKG_VERSION"), "Outbox is emptied")
             .about("Looks for mail that waits in the table `outbox`.")
             .needs("postgres/query", "{target}", "to count the rows that were not sent")
     }
