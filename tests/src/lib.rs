@@ -16,6 +16,7 @@ pub mod http;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod secret;
 pub mod wait;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use paramedic::catalog::{self, Catalog, PluginError, State, Surroundings};
 use paramedic::clock::SystemClock;
-use paramedic::domain::{Grant, Limits, LogLevel, Operation};
+use paramedic::domain::{ChangeBounds, Grant, Limits, LogLevel, Operation, System, Target};
 use paramedic::engine::{Engine, LoadError, Settings};
 use paramedic::host::{ImportsError, NoMemory, Targets};
 use paramedic::policy::Grants;
@@ -115,7 +115,7 @@ async fn what_no_plugin_gets_is_refused_by_its_name_before_anything_is_compiled(
         (import("wasi:clocksmith/x@0.2.0"), not_offered("wasi:clocksmith/x@0.2.0")),
         (import("somebody:else/things@1.0.0"), not_offered("somebody:else/things@1.0.0")),
         (component(r#"(import "host" (func))"#), not_offered("host")),
-        (import("paramedic:plugin/postgres-actions@0.1.0"), not_offered("paramedic:plugin/postgres-actions@0.1.0")),
+        (import("paramedic:plugin/kubernetes-actions@0.1.0"), not_offered("paramedic:plugin/kubernetes-actions@0.1.0")),
         (import("paramedic:plugin/kubernetes@0.1.0"), not_offered("paramedic:plugin/kubernetes@0.1.0")),
         (import("paramedic:plugin/shell@0.1.0"), not_offered("paramedic:plugin/shell@0.1.0")),
         (import("paramedic:plugin/log"), not_offered("paramedic:plugin/log")),
@@ -209,6 +209,16 @@ async fn a_plugin_that_asks_for_more_than_its_grants_is_told_each_missing_line()
         configured("innocent", guest(), postgres(&both)).await,
         Err("it is configured as `innocent` and calls itself `over-asking`".to_owned())
     );
+}
+
+#[tokio::test]
+async fn what_calls_itself_a_check_has_no_way_to_act_whatever_it_was_granted() {
+    let target = Target { system: System::Queue, name: "email".parse().unwrap() };
+    let changes = ChangeBounds { per_run: 1, per_hour: 1, ..ChangeBounds::default() };
+    let grant = Grant { target, operations: vec![Operation::QueuePause], keys: vec![], paths: vec![], changes };
+    let refused = configured("imposter", components::guest("imposter").unwrap(), vec![grant]).await.unwrap_err();
+    let expected = "it says that it is a check, and imports `queue-actions`, with which it could change something";
+    assert_eq!(refused, expected);
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ fn new_run() -> Run {
         usage: Usage::default(),
         log: Vec::new(),
         calls: Vec::new(),
+        changes: paramedic::domain::RunChanges::default(),
     }
 }
 

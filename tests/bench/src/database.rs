@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use paramedic::clients::postgres;
-use paramedic::domain::{Grant, Operation, Secret, System, Target, TargetName};
+use paramedic::domain::{ChangeBounds, Grant, Operation, Secret, System, Target, TargetName};
 use paramedic::engine::Allocation;
 use paramedic::host::Targets;
 use paramedic_tests::postgres::{Postgres, Settings, connect};
@@ -56,7 +56,13 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 fn grants() -> anyhow::Result<Vec<Grant>> {
     let grant = |name: &str| {
         let target = Target { system: System::Postgres, name: name.parse()? };
-        Ok(Grant { target, operations: vec![Operation::PostgresQuery], keys: Vec::new(), paths: Vec::new() })
+        Ok(Grant {
+            target,
+            operations: vec![Operation::PostgresQuery],
+            keys: Vec::new(),
+            paths: Vec::new(),
+            changes: ChangeBounds::default(),
+        })
     };
     [WIDE.0, NARROW.0].into_iter().map(grant).collect()
 }

@@ -89,6 +89,7 @@ impl Subject {
             plugin: self.plugin.context.clone(),
             cancellation: Cancellation::never(),
             observer: Arc::new(Unobserved),
+            following: None,
         };
         self.engine.run(&self.plugin.program, invocation).await
     }

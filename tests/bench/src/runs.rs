@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use paramedic::catalog::Catalog;
 use paramedic::engine::{Allocation, pool};
 use paramedic::host::Targets;
-use paramedic::host::bindings::CheckPre;
+use paramedic::host::bindings::EverythingPre;
 use paramedic::host::bindings::exports::paramedic::plugin::plugin::{Mode, RunContext};
 use serde_json::json;
 use wasmtime::component::{Component, Linker};
@@ -62,7 +62,7 @@ fn loaded(bench: &Bench, noop: &Path, allocation: Allocation) -> anyhow::Result<
 #[derive(Clone)]
 struct Bare {
     engine: wasmtime::Engine,
-    pre: CheckPre<()>,
+    pre: EverythingPre<()>,
     context: Arc<RunContext>,
     params: String,
 }
@@ -76,7 +76,7 @@ impl Bare {
         let mut linker = Linker::new(&engine);
         // It is linked with WASI as every program of Rust is, and uses nothing of it.
         linker.define_unknown_imports_as_traps(&component).map_err(cause)?;
-        let pre = linker.instantiate_pre(&component).and_then(CheckPre::new).map_err(cause)?;
+        let pre = linker.instantiate_pre(&component).and_then(EverythingPre::new).map_err(cause)?;
         let context = RunContext {
             run_id: "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b".to_owned(),
             incident_id: None,

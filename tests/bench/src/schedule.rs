@@ -95,7 +95,7 @@ impl Agent {
         let store = Arc::new(SqliteStore::open(&path, clock.clone(), StoreOptions::default())?);
         let slots = SLOTS as usize;
         let kept: Arc<dyn Store> = store.clone();
-        let runner = Arc::new(Runner::new(catalog.clone(), kept, clock.clone(), metrics.clone(), slots, slots));
+        let runner = Runner::new(catalog.clone(), kept, clock.clone(), metrics.clone(), slots, slots);
         let checks = paramedic::app::check_runner(catalog.clone(), runner.clone());
         let counted = Arc::new(Counted { checks, count: AtomicU64::new(0), refused: Mutex::default() });
         let limits = Limits { max_parallel_per_target: slots, patience: Duration::from_secs(30) };

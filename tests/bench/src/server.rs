@@ -13,13 +13,15 @@ use paramedic::api::{self, Access, Parts, Token};
 use paramedic::catalog::Catalog;
 use paramedic::clock::{Clock, SystemClock};
 use paramedic::domain::{
-    Actor, ConfigStanding, PluginName, Rate, ReloadRefused, Reloaded, Role, Run, RunId, Secret, TokenKey,
+    Actor, Anchor, Approval, ChainHead, ChangeRecord, ConfigStanding, Digest, Fate, Freeze, FreezeId, Help, Lease,
+    LeaseState, Plan, PluginName, Rate, ReloadRefused, Reloaded, Role, Run, RunId, Secret, Timestamp, TokenKey,
 };
 use paramedic::runner::Runner;
 use paramedic::scheduler::{Limits, Scheduler};
 use paramedic::store::{
-    Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, SqliteStore,
-    StateEntry, Store, StoreError, StoreOptions,
+    AuditStore, Bounds, ChangeStore, Finish, GuardFacts, GuardStore, Health, Kept, KeptPlan, KeptResult, LeaseStore,
+    Link, NewChange, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, SqliteStore, StateEntry, Store,
+    StoreError, StoreOptions, Verified,
 };
 use paramedic::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -48,7 +50,6 @@ impl Server {
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::default()));
         let slots = SLOTS as usize;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, slots);
-        let runner = Arc::new(runner);
         let scheduler = idle(bench, catalog.clone(), runner.clone(), metrics.clone())?;
         let tokens = api::Tokens::new(access()?, clock.clone(), metrics.clone());
         let (loaded, is_loaded) = watch::channel(true);
@@ -129,6 +130,100 @@ fn idle(bench: &Bench, catalog: Arc<Catalog>, runner: Arc<Runner>, metrics: Arc<
 
 /// A store that keeps nothing, to see what records cost.
 pub struct NoStore;
+
+#[async_trait]
+impl ChangeStore for NoStore {
+    async fn plan(&self, _: RunId) -> Result<Option<KeptPlan>, StoreError> {
+        Ok(None)
+    }
+
+    async fn intend(&self, _: NewChange, _: Bounds) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn pass_over(&self, _: NewChange, _: Fate) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn settle(&self, _: RunId, _: u32, _: Fate, _: Option<(RunId, u32)>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn unknown_changes(&self) -> Result<Vec<(RunId, ChangeRecord)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl GuardStore for NoStore {
+    async fn freezes(&self, _: Timestamp) -> Result<Vec<Freeze>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn add_freeze(&self, _: Freeze) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn lift_freeze(&self, _: FreezeId, _: &Actor) -> Result<Option<Freeze>, StoreError> {
+        Ok(None)
+    }
+
+    async fn approve(&self, _: RunId, _: Digest, _: Approval) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn guard_facts(&self, _: &Plan, _: Timestamp) -> Result<GuardFacts, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn close_breaker(&self, _: &PluginName, _: &Actor) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl LeaseStore for NoStore {
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn lease(&self, _: RunId) -> Result<Option<Lease>, StoreError> {
+        Ok(None)
+    }
+
+    async fn extend_lease(&self, _: RunId, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn settle_lease(
+        &self,
+        _: RunId,
+        _: LeaseState,
+        _: Option<String>,
+        _: Option<RunId>,
+    ) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn record_help(&self, _: RunId, _: Help) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl AuditStore for NoStore {
+    async fn chain_head(&self) -> Result<Option<ChainHead>, StoreError> {
+        Ok(None)
+    }
+
+    async fn links(&self, _: u64, _: u32) -> Result<Vec<Link>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn verify_chain(&self, _: Option<Anchor>) -> Result<Verified, StoreError> {
+        Ok(Verified { links: 0, to: None, broken: None })
+    }
+}
 
 #[async_trait]
 impl Store for NoStore {

@@ -37,7 +37,7 @@ fn accused(run: &Value) -> u64 {
     let outcome = &run["outcome"];
     assert_eq!(run["state"], "critical", "{run}");
     assert!(outcome["summary"].as_str().unwrap().contains(LEAK), "{outcome}");
-    let cure = outcome["suggestions"].as_array().unwrap().iter().find(|cure| cure["params"]["application"] == LEAK);
+    let cure = outcome["suggestions"].as_array().unwrap().iter().find(|cure| cure["params"]["applications"][0] == LEAK);
     assert!(cure.is_some(), "no cure for {LEAK}: {outcome}");
     let tables = outcome["findings"].as_array().unwrap();
     let table = tables.iter().find(|table| table["title"] == "Connections by application").unwrap();

@@ -94,6 +94,7 @@ impl Stage {
             plugin: loaded.context.clone(),
             cancellation: Cancellation::never(),
             observer: Arc::new(Unobserved),
+            following: None,
         };
         self.engine.run(&loaded.program, invocation).await
     }
@@ -129,7 +130,13 @@ pub fn limits(deadline: Duration) -> Limits {
 /// One line of grants on the Postgres target `main`.
 pub fn postgres(operations: &[Operation]) -> Vec<Grant> {
     let target = Target { system: System::Postgres, name: "main".parse().unwrap() };
-    vec![Grant { target, operations: operations.to_vec(), keys: vec![], paths: vec![] }]
+    vec![Grant {
+        target,
+        operations: operations.to_vec(),
+        keys: vec![],
+        paths: vec![],
+        changes: paramedic::domain::ChangeBounds::default(),
+    }]
 }
 
 /// The verdict of a run that has to have one.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use paramedic_sdk::{Check, Context, Description, Error, Failure, Outcome, postgres};
+use paramedic_sdk::{Context, Description, Error, Failure, Outcome, Plugin, postgres};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,11 +24,11 @@ pub struct Caller;
 
 paramedic_sdk::export!(Caller);
 
-impl Check for Caller {
+impl Plugin for Caller {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("caller", env!("CARGO_PKG_VERSION"), "Calls again and again")
+        Description::check("caller", env!("CARGO_PKG_VERSION"), "Calls again and again")
             .needs("postgres/inspect", "{target}", "to call it")
             .time_limit(120.0)
     }

@@ -1,6 +1,6 @@
 //! Calls the host while it describes itself, which no plugin may.
 
-use paramedic_sdk::{Check, Context, Description, Failure, Outcome, log};
+use paramedic_sdk::{Context, Description, Failure, Outcome, Plugin, log};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,12 +14,12 @@ pub struct ChattyDescribe;
 
 paramedic_sdk::export!(ChattyDescribe);
 
-impl Check for ChattyDescribe {
+impl Plugin for ChattyDescribe {
     type Params = Params;
 
     fn describe() -> Description {
         log::info("who is asking?");
-        Description::new("chatty-describe", env!("CARGO_PKG_VERSION"), "Chatty")
+        Description::check("chatty-describe", env!("CARGO_PKG_VERSION"), "Chatty")
     }
 
     fn run(_: &Context, _: Params) -> Result<Outcome, Failure> {

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use paramedic_sdk::{Check, Context, Description, Error, Failure, Label, Outcome, clock, config, log, state};
+use paramedic_sdk::{Context, Description, Error, Failure, Label, Outcome, Plugin, clock, config, log, state};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,11 +21,11 @@ pub struct Locals;
 
 paramedic_sdk::export!(Locals);
 
-impl Check for Locals {
+impl Plugin for Locals {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("locals", env!("CARGO_PKG_VERSION"), "What every plugin has")
+        Description::check("locals", env!("CARGO_PKG_VERSION"), "What every plugin has")
     }
 
     fn run(_: &Context, params: Params) -> Result<Outcome, Failure> {

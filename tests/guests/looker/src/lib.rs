@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 
-use paramedic_sdk::{Check, Context, Description, Failure, Outcome};
+use paramedic_sdk::{Context, Description, Failure, Outcome, Plugin};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,11 +25,11 @@ pub struct Looker;
 
 paramedic_sdk::export!(Looker);
 
-impl Check for Looker {
+impl Plugin for Looker {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("looker", env!("CARGO_PKG_VERSION"), "Looks for a way out")
+        Description::check("looker", env!("CARGO_PKG_VERSION"), "Looks for a way out")
     }
 
     fn run(_: &Context, params: Params) -> Result<Outcome, Failure> {

@@ -1,6 +1,6 @@
 //! Does nothing: the healthy neighbour of the hostile guests, and what a run costs without any work.
 
-use paramedic_sdk::{Check, Context, Description, Failure, Outcome};
+use paramedic_sdk::{Context, Description, Failure, Outcome, Plugin};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,11 +14,11 @@ pub struct Noop;
 
 paramedic_sdk::export!(Noop);
 
-impl Check for Noop {
+impl Plugin for Noop {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("noop", env!("CARGO_PKG_VERSION"), "Nothing")
+        Description::check("noop", env!("CARGO_PKG_VERSION"), "Nothing")
     }
 
     fn run(_: &Context, _: Params) -> Result<Outcome, Failure> {

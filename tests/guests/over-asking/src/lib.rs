@@ -1,6 +1,6 @@
 //! Imports one function of Postgres and asks for more: what its grants have to cover is both.
 
-use paramedic_sdk::{Check, Context, Description, Failure, Outcome, postgres};
+use paramedic_sdk::{Context, Description, Failure, Outcome, Plugin, postgres};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,11 +17,11 @@ pub struct OverAsking;
 
 paramedic_sdk::export!(OverAsking);
 
-impl Check for OverAsking {
+impl Plugin for OverAsking {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("over-asking", env!("CARGO_PKG_VERSION"), "Wants more")
+        Description::check("over-asking", env!("CARGO_PKG_VERSION"), "Wants more")
             .needs("postgres/inspect", "{target}", "to look")
             .needs("postgres/query", "{target}", "to look closer")
             .can_use("postgres/sessions", "{target}", "to name who is there")

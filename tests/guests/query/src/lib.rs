@@ -2,7 +2,7 @@
 //! `error` with its kind, its message and, where the server answered, its SQLSTATE.
 
 use paramedic_sdk::postgres::{self, RowSet, Value};
-use paramedic_sdk::{Check, Context, Description, Error, Failure, Outcome};
+use paramedic_sdk::{Context, Description, Error, Failure, Outcome, Plugin};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -25,11 +25,11 @@ pub struct Query;
 
 paramedic_sdk::export!(Query);
 
-impl Check for Query {
+impl Plugin for Query {
     type Params = Params;
 
     fn describe() -> Description {
-        Description::new("query", env!("CARGO_PKG_VERSION"), "Runs a query")
+        Description::check("query", env!("CARGO_PKG_VERSION"), "Runs a query")
             .needs("postgres/query", "{target}", "to run the statement that it is given")
             .time_limit(60.0)
     }

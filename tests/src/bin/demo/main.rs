@@ -1,4 +1,4 @@
-//! The demo: real services in real trouble, and the agent finding it.
+//! The demo: real services in real trouble, the agent finding it, and what it does about it.
 //!
 //! Every step is what an operator would do with curl. With `--once` it ends by itself, with success only if every
 //! planted trouble was found and named; otherwise it leaves everything running until Ctrl-C. All servers belong to this
@@ -6,6 +6,7 @@
 
 mod checks;
 mod curl;
+mod mitigations;
 mod trouble;
 
 use std::pin::pin;
@@ -81,14 +82,17 @@ async fn show() -> anyhow::Result<Shown> {
     let token = secret::random();
     let agent = start_agent(&troubled, &token)?;
     println!("\n$ URL={} TOKEN={token}", agent.url());
-    let complaints = run_checks(&Curl::new(&agent, &token))?;
+    let curl = Curl::new(&agent, &token);
+    let mut complaints = run_checks(&curl)?;
+    complaints.extend(mitigations::run(&curl, &troubled)?);
     Ok(Shown { complaints, agent, troubled })
 }
 
 fn start_agent(troubled: &Troubled, token: &str) -> anyhow::Result<Agent> {
     let home = Home::new()?;
     home.write("secrets/postgres", &troubled.database.monitor()?)?;
-    home.write("secrets/redis", &troubled.redis.reader("*")?)?;
+    home.write("secrets/postgres-signal", &troubled.database.signal()?)?;
+    home.write("secrets/redis", &troubled.redis.freer("*")?)?;
     home.write("secrets/token-key", access::key())?;
     home.write("secrets/queue", &troubled.redis.queue_user("bull", "email")?)?;
     let plugins = components::target_directory()?.join("plugins");

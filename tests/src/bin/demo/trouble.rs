@@ -38,7 +38,7 @@ pub struct Troubled {
     pub database: Database,
     pub redis: Redis,
     pub shop: Endpoint,
-    _queue: Bullmq,
+    pub queue: Bullmq,
     _leak: Vec<Client>,
 }
 
@@ -61,7 +61,7 @@ impl Troubled {
         let queue = failing_queue(&redis)?;
         tell("filling Redis with carts that never expire");
         fill(&redis)?;
-        Ok(Troubled { _postgres: postgres, database, redis, shop, _queue: queue, _leak: leak })
+        Ok(Troubled { _postgres: postgres, database, redis, shop, queue, _leak: leak })
     }
 }
 
