@@ -343,13 +343,15 @@ fn a_lease_outlives_its_agent() {
 #[test]
 fn an_apply_is_judged_by_the_check_of_its_plugin() {
     let ward = Ward::with_check("ward-help");
-    let applied = ended(&ward.apply(&ward.plan("queue-pause", json!({ "target": "email" }))));
-    assert_eq!(applied["help"]["verdict"], "no_change", "{applied}");
+    ward.queue.pause().unwrap();
+    let applied = ended(&ward.apply(&ward.plan("queue-resume", json!({ "target": "email" }))));
+    assert_eq!(applied["help"]["verdict"], "helped", "{applied}");
     for side in ["before", "after"] {
         let check = ward.run(&applied["help"][side]);
         assert_eq!((&check["plugin"], &check["actor"]), (&json!("queue-status"), &json!("alice")), "{check}");
     }
     // Nothing was done, so there is nothing to judge.
+    ward.queue.pause().unwrap();
     let plan = ward.plan("queue-resume", json!({ "target": "email" }));
     ward.queue.resume().unwrap();
     assert_eq!(ended(&ward.apply(&plan))["help"], Value::Null);

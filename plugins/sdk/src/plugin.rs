@@ -222,10 +222,12 @@ mod tests {
     fn a_mitigation_tells_its_risk_and_the_check_that_proves_it() {
         let described = Description::mitigation("queue-pause", "1.0.0", "Pause a queue", Risk::Medium)
             .confirmed_by("queue-status")
+            .confirmed_with(serde_json::json!({ "paused": "ok" }))
             .idempotent()
             .into_metadata("{}".to_owned());
         assert_eq!((described.kind, described.risk, described.idempotent), (Kind::Mitigation, Risk::Medium, true));
-        assert_eq!(described.labels, [Label { name: "confirmed-by".to_owned(), value: "queue-status".to_owned() }]);
+        let labels: Vec<_> = described.labels.iter().map(|label| (label.name.as_str(), label.value.as_str())).collect();
+        assert_eq!(labels, [("confirmed-by", "queue-status"), ("confirmed-with", "{\"paused\":\"ok\"}")]);
         let check = Description::check("queue-status", "1.0.0", "Job queue").into_metadata("{}".to_owned());
         assert_eq!((check.kind, check.risk, check.idempotent), (Kind::Check, Risk::Low, true));
         assert!(check.labels.is_empty());
