@@ -100,6 +100,11 @@ impl Agent {
         self.server.hang_up()
     }
 
+    /// Ends it in the middle of whatever it does, as a kernel that is out of memory would.
+    pub fn kill(self) -> anyhow::Result<()> {
+        self.server.kill()
+    }
+
     /// Writes a file beside its configuration, or that itself, under its eyes.
     pub fn write(&self, path: &str, text: &str) -> anyhow::Result<()> {
         let path = self.directory().join(path);

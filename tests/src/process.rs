@@ -105,9 +105,18 @@ impl Server {
 
     /// Has the server look at its configuration again, as most do on this signal.
     pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
+    /// Ends the server without a farewell.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = std::fs::read_to_string(self.directory().join("pid")).context("who the server is, is not known")?;
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw).context("this is no process")?;
-        rustix::process::kill_process(pid, Signal::HUP).context("the server cannot be told")
+        rustix::process::kill_process(pid, signal).context("the server cannot be told")
     }
 
     /// Where the server keeps its files.

@@ -212,7 +212,10 @@ const LOOK: Duration = Duration::from_secs(10);
 pub async fn settle(targets: &Targets, planned: &PlannedChange) -> Fate {
     let change = match targets.recorded(&planned.call) {
         Ok(change) => change,
-        Err(error) => return Fate::Unknown(format!("it cannot be looked at: {error}")),
+        Err(error) => {
+            let (target, summary) = (&planned.call.target, &planned.preview.summary);
+            return Fate::Unknown(format!("look at {target} yourself for what became of `{summary}`: {error}"));
+        }
     };
     let limits = CallLimits { deadline: Instant::now() + LOOK, answer_bytes: Limits::DEFAULT.answer_bytes };
     match tokio::time::timeout(LOOK, change.settle(&planned.preview, &limits)).await {
