@@ -6,6 +6,7 @@
 
 mod anchors;
 mod doctor;
+mod dumps;
 mod intake;
 mod memory;
 mod reload;
@@ -23,6 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 pub use doctor::examine;
+pub use dumps::forbid_core_dumps;
 pub use sweeps::check_runner;
 
 use crate::api::{self, Tokens};

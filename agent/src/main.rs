@@ -30,6 +30,7 @@ fn serve(arguments: &cli::Serve) -> anyhow::Result<ExitCode> {
         LogFormat::Json => telemetry::LogFormat::Json,
     };
     telemetry::install(format, &arguments.log)?;
+    app::forbid_core_dumps()?;
     let start = app::Start::read(&arguments.config)?;
     let runtime = runtime()?;
     let served = runtime.block_on(app::serve(start));
@@ -39,6 +40,7 @@ fn serve(arguments: &cli::Serve) -> anyhow::Result<ExitCode> {
 }
 
 fn doctor(arguments: &cli::Doctor) -> anyhow::Result<ExitCode> {
+    app::forbid_core_dumps()?;
     let config = Config::load(&arguments.config)?;
     let diagnoses = runtime()?.block_on(app::examine(&config))?;
     Ok(cli::report(&diagnoses))

@@ -11,6 +11,7 @@ pub mod access;
 pub mod agent;
 pub mod api;
 pub mod bullmq;
+pub mod canaries;
 pub mod components;
 pub mod http;
 pub mod ports;

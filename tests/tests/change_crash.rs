@@ -111,6 +111,7 @@ fn survive(verb: Verb) {
         }
         assert_eq!(ward.is_done(), !spent, "{verb:?} {moment:?}");
         ward.audit();
+        ward.look_for_credentials();
     }
 }
 

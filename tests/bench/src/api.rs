@@ -70,14 +70,16 @@ fn ensure_disk(path: &Path) -> anyhow::Result<()> {
 }
 
 /// A file that grows by a page at a time, each of which has to be on the disk.
-struct Appended(File);
+pub struct Appended(File);
 
 impl Appended {
-    fn new(path: &Path) -> anyhow::Result<Self> {
+    /// One that is empty.
+    pub fn new(path: &Path) -> anyhow::Result<Self> {
         Ok(Self(OpenOptions::new().create_new(true).append(true).open(path)?))
     }
 
-    fn one(&mut self) -> anyhow::Result<f64> {
+    /// One page more. The answer is how long that took, in microseconds.
+    pub fn one(&mut self) -> anyhow::Result<f64> {
         let began = Instant::now();
         self.0.write_all(&PAGE)?;
         self.0.sync_data()?;

@@ -11,10 +11,12 @@
 //! database   14-16  a guest's query, and many that wait
 //! schedule   17-19  checks by schedule: how many, how late, and after a restart
 //! ship       20     a new version of a plugin, from its push to its first result
+//! changes    26-28  a change that is planned and recorded, and what others feel of a large one
 //! sweeps     21-25  a hundred sweeps beside a person while a target hangs; minutes long, so only when asked for
 //! ```
 
 mod api;
+mod changes;
 mod cores;
 mod database;
 mod load;
@@ -61,7 +63,7 @@ pub struct Bench {
 /// A group of measures: its name, and what takes them.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     ("runs", runs::measure),
     ("api", api::measure),
     ("start", start::measure),
@@ -69,6 +71,7 @@ const GROUPS: [Group; 8] = [
     ("database", database::measure),
     ("schedule", schedule::measure),
     ("ship", ship::measure),
+    ("changes", changes::measure),
     LONG,
 ];
 

@@ -5,6 +5,7 @@ use paramedic_tests::bullmq::{Bullmq, Version};
 use paramedic_tests::http::Endpoint;
 use paramedic_tests::postgres::{self, Database, Postgres};
 use paramedic_tests::redis::Redis;
+use paramedic_tests::secret;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -61,6 +62,8 @@ impl Verb {
 pub struct Patient {
     verb: Verb,
     system: System,
+    /// What the agent sends with every request. The service repeats it, as services do that want to be helpful.
+    credential: String,
 }
 
 enum System {
@@ -72,6 +75,7 @@ enum System {
 
 impl Patient {
     pub fn new(verb: Verb) -> Self {
+        let credential = secret::random();
         let system = match verb {
             Verb::Cancel | Verb::Terminate => {
                 let database = Postgres::shared().unwrap().database().unwrap();
@@ -85,9 +89,17 @@ impl Patient {
                 let bullmq = Bullmq::start(Version::V5, &redis.admin_url(), "bull", &name).unwrap();
                 System::Queue { name, bullmq }
             }
-            Verb::Send => System::Http { endpoint: Endpoint::start("200 OK", "{}").unwrap(), requests: 0 },
+            Verb::Send => System::Http {
+                endpoint: Endpoint::start("200 OK", &format!("thanks for {credential}")).unwrap(),
+                requests: 0,
+            },
         };
-        Self { verb, system }
+        Self { verb, system, credential }
+    }
+
+    /// What the agent sends with every request.
+    pub fn credential(&self) -> &str {
+        &self.credential
     }
 
     /// The port of the system on 127.0.0.1.
@@ -175,12 +187,14 @@ impl Patient {
     /// The URLs that the agent has in files, by name; those of this system by way of `proxy`.
     pub fn urls(&self, proxy: impl Fn(&str, u16) -> String) -> Vec<(&'static str, String)> {
         let redis = || Redis::shared().unwrap();
-        let (nobody, port) = ("redis://nobody:none@127.0.0.1:1/".to_owned(), self.port());
+        let nobody =
+            |scheme: &str, database: &str| format!("{scheme}://nobody:{}@127.0.0.1:1/{database}", self.credential);
+        let port = self.port();
         let mut urls = vec![
-            ("pg", "postgres://nobody:none@127.0.0.1:1/none".to_owned()),
-            ("signal", "postgres://nobody:none@127.0.0.1:1/none".to_owned()),
-            ("cache", nobody.clone()),
-            ("jobs", nobody),
+            ("pg", nobody("postgres", "none")),
+            ("signal", nobody("postgres", "none")),
+            ("cache", nobody("redis", "0")),
+            ("jobs", nobody("redis", "0")),
         ];
         match &self.system {
             System::Postgres { database, .. } => {
@@ -230,6 +244,7 @@ impl Patient {
             "http": { "hook": {
                 "base_url": hook,
                 "allow_private": true,
+                "headers": { "x-key": { "file": "credential" } },
                 "inverses": [{ "method": "POST", "path": "/maintenance", "undo": undo }],
             } },
         })

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::{Answer, Api};
+use paramedic_tests::canaries::{self, Canaries};
 use paramedic_tests::process::temporary_directory;
 use paramedic_tests::proxy::Proxy;
 use paramedic_tests::{access, components, secret, wait};
@@ -25,6 +26,8 @@ pub struct Ward {
     /// What outlives the agent.
     store: TempDir,
     asked: Value,
+    /// What no answer, log or file may hold.
+    canaries: Canaries,
 }
 
 /// Compiled once for all agents of this program.
@@ -41,7 +44,10 @@ impl Ward {
         let (address, token) = (agent::free_address().unwrap(), secret::random());
         let store = temporary_directory("store").unwrap();
         let asked = patient.plant();
-        let mut ward = Self { patient, proxy, agent: None, address, token, store, asked };
+        let mut ward =
+            Self { patient, proxy, agent: None, address, token, store, asked, canaries: Canaries::default() };
+        ward.canaries.add(&ward.token);
+        ward.canaries.add(&ward.root());
         ward.restart();
         ward
     }
@@ -52,7 +58,12 @@ impl Ward {
         let urls = self.patient.urls(|url, port| self.proxy.url(url, port));
         for (name, url) in &urls {
             home.write(name, url).unwrap();
+            if let Ok(password) = canaries::password(url) {
+                self.canaries.add(password);
+            }
         }
+        self.canaries.add(self.patient.credential());
+        home.write("credential", self.patient.credential()).unwrap();
         let hook = &urls.iter().find(|(name, _)| *name == "hook").unwrap().1;
         let configuration = json!({
             "server": { "listen": self.address },
@@ -65,7 +76,8 @@ impl Ward {
                 "grants": self.patient.grants(),
             } },
         });
-        self.agent = Some(Agent::start(home, &configuration.to_string(), &self.address).unwrap());
+        self.agent =
+            Some(Agent::start_with(home, &configuration.to_string(), &self.address, &["--log", "trace"]).unwrap());
     }
 
     pub fn kill(&mut self) {
@@ -159,6 +171,29 @@ impl Ward {
         let answer = api.ask("POST", "/v1/audit/verify", &["content-type: application/json"], "{}").unwrap();
         let verdict = answer.json().unwrap();
         assert!(answer.status == 200 && verdict["broken"].is_null(), "{}", answer.body);
+    }
+
+    /// Holds that no credential is in anything that the agent shows, tells or keeps.
+    pub fn look_for_credentials(&self) {
+        let api = Api::new(&self.address, Some(&self.root()));
+        let lists = ["/v1/runs", "/v1/leases", "/v1/freezes", "/v1/audit/export", "/v1/plugins/surgeon", "/metrics"];
+        let mut paths = lists.map(str::to_owned).to_vec();
+        let runs = api.get("/v1/runs", &[]).unwrap().json().unwrap();
+        paths.extend(runs["runs"].as_array().unwrap().iter().map(|run| format!("/v1/runs/{}", id(run))));
+        for path in &paths {
+            for kind in ["application/json", "text/plain"] {
+                let answer = api.get(path, &[&format!("accept: {kind}, */*")]).unwrap();
+                assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+                self.canaries.look(path, answer.body.as_bytes()).unwrap();
+            }
+        }
+        let log = self.agent.as_ref().unwrap().log().unwrap();
+        self.canaries.look("the log", log.as_bytes()).unwrap();
+        let files = canaries::files_below(self.store.path()).unwrap();
+        assert!(files.iter().any(|(_, bytes)| canaries::holds(bytes, "surgeon")), "the records are elsewhere");
+        for (path, bytes) in files {
+            self.canaries.look(&path.display().to_string(), &bytes).unwrap();
+        }
     }
 }
 

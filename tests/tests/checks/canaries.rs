@@ -2,11 +2,11 @@
 //! by another way than to the service that it is for.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use paramedic_tests::canaries::{self, Canaries, password};
 use paramedic_tests::http::Endpoint;
 use paramedic_tests::postgres::{Postgres, Settings};
 use paramedic_tests::redis::Redis;
@@ -15,47 +15,22 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Paramedic, Secrets, guest, plugin, plugins};
 
-/// The password of a URL.
-fn password(url: &str) -> &str {
-    let (_, rest) = url.split_once("://").unwrap();
-    let (login, _) = rest.split_once('@').unwrap();
-    login.split_once(':').unwrap().1
-}
-
 /// The credentials that must not be found, and something that may be, to know that it would have been.
 struct Watch {
-    canaries: Vec<(String, String)>,
+    canaries: Canaries,
     decoy: String,
     decoy_places: Vec<String>,
 }
 
 impl Watch {
     fn new(canaries: &[&str]) -> Self {
-        let spellings =
-            |canary: &&str| ((*canary).to_owned(), STANDARD.encode(canary).trim_end_matches('=').to_owned());
-        let canaries = canaries.iter().map(spellings).collect();
-        Watch { canaries, decoy: secret::random(), decoy_places: Vec::new() }
+        Watch { canaries: Canaries::of(canaries), decoy: secret::random(), decoy_places: Vec::new() }
     }
 
     fn look(&mut self, place: &str, bytes: &[u8]) {
-        let holds = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        for (plain, encoded) in &self.canaries {
-            assert!(!holds(plain) && !holds(encoded), "{plain} is in {place}: {}", String::from_utf8_lossy(bytes));
-        }
-        if holds(&self.decoy) {
+        self.canaries.look(place, bytes).unwrap();
+        if canaries::holds(bytes, &self.decoy) {
             self.decoy_places.push(place.to_owned());
-        }
-    }
-
-    /// Looks into every file below a folder.
-    fn look_below(&mut self, folder: &Path) {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            if path.is_dir() {
-                self.look_below(&path);
-            } else {
-                self.look(&path.display().to_string(), &fs::read(&path).unwrap());
-            }
         }
     }
 
@@ -83,7 +58,13 @@ impl Watch {
             self.look(path, answer.body.as_bytes());
         }
         self.look("the log", paramedic.agent.log().unwrap().as_bytes());
-        self.look_below(paramedic.agent.directory());
+        for (path, bytes) in canaries::files_below(paramedic.agent.directory()).unwrap() {
+            self.look(&path.display().to_string(), &bytes);
+        }
+        let pid = fs::read_to_string(paramedic.agent.directory().join("pid")).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", pid.trim())).unwrap();
+        let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(cores.split_whitespace().nth(4), Some("1"), "a crash would lay the memory down: {cores}");
         let database = fs::read(paramedic.agent.directory().join("paramedic.db")).unwrap();
         assert!(database.starts_with(b"SQLite format 3"), "the files of the agent are elsewhere");
     }
@@ -107,7 +88,7 @@ struct Ways {
 
 impl Ways {
     fn to(right: String) -> Self {
-        let other = || right.replace(password(&right), &secret::random());
+        let other = || right.replace(password(&right).unwrap(), &secret::random());
         let (wrong, mut down) = (other(), other());
         let port = right.rsplit_once(':').and_then(|(_, end)| end.split_once('/')).unwrap().0.to_owned();
         down = down.replace(&format!(":{port}/"), &format!(":{}/", ports::free().unwrap()));
@@ -122,7 +103,7 @@ impl Ways {
     }
 
     fn passwords(&self) -> [&str; 3] {
-        [&self.right, &self.wrong, &self.down].map(|url| password(url))
+        [&self.right, &self.wrong, &self.down].map(|url| password(url).unwrap())
     }
 }
 
