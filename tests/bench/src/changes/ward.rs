@@ -39,8 +39,8 @@ impl Ward {
         let (_, rules) = rules.split_once(">PASSWORD ").context("the documented rules have another form")?;
         let address = format!("127.0.0.1:{}", ports::free()?);
         fs::write(folder.join("token-key"), access::key())?;
-        fs::write(folder.join("cache"), &url)?;
-        fs::write(folder.join("jobs"), redis.user(rules)?)?;
+        fs::write(folder.join("cache-url"), &url)?;
+        fs::write(folder.join("jobs-url"), redis.user(rules)?)?;
         fs::write(folder.join("paramedic.yaml"), configuration(&address)?.to_string())?;
         let program = Program::start(folder, address.parse()?)?;
         Ok(Self { _program: program, address, bullmq, redis, url })
@@ -108,7 +108,7 @@ fn configuration(address: &str) -> anyhow::Result<Value> {
         "server": { "listen": address },
         "auth": access::section("token-key", &[("bench", "responder", TOKEN)]),
         "targets": {
-            "redis": { "cache": { "url": { "file": "cache" } }, "jobs": { "url": { "file": "jobs" } } },
+            "redis": { "cache": { "url": { "file": "cache-url" } }, "jobs": { "url": { "file": "jobs-url" } } },
             "queue": { "email": { "redis": "jobs", "name": QUEUE, "bullmq": 5 } },
         },
         "plugins": {
