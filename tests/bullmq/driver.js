@@ -26,7 +26,11 @@ function connection() {
   };
 }
 
+// How often each job was begun in this process.
+const begun = new Map();
+
 async function handle(job) {
+  begun.set(job.id, (begun.get(job.id) ?? 0) + 1);
   switch (job.data.then) {
     case 'succeed':
       return { done: true };
@@ -127,6 +131,7 @@ const operations = {
   clean: ({ limit }) => driven.clean(limit),
   'is-paused': () => driven.queue.isPaused(),
   counts: () => driven.queue.getJobCounts(),
+  handled: () => ({ jobs: begun.size, times: [...begun.values()].reduce((sum, times) => sum + times, 0) }),
   obliterate: () => driven.obliterate(),
 };
 

@@ -134,6 +134,15 @@ impl Job {
     }
 }
 
+/// What a worker has begun to work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+pub struct Handled {
+    /// How many jobs.
+    pub jobs: u64,
+    /// How often it began one; the same number where it began each of them once.
+    pub times: u64,
+}
+
 /// One queue, opened by its library in a process of its own.
 #[derive(Debug)]
 pub struct Bullmq {
@@ -213,6 +222,12 @@ impl Bullmq {
     pub fn counts(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let counts = self.driver.ask("counts", json!({}))?;
         serde_json::from_value(counts).context("the driver did not answer with counts")
+    }
+
+    /// What the worker of this handle has begun to work on so far.
+    pub fn handled(&self) -> anyhow::Result<Handled> {
+        let handled = self.driver.ask("handled", json!({}))?;
+        serde_json::from_value(handled).context("the driver did not answer with what it handled")
     }
 
     /// Waits until so many jobs are in a state.
