@@ -320,12 +320,13 @@ impl Catalog {
 
     /// True for a target that is configured.
     pub fn has_target(&self, target: &Target) -> bool {
-        let Targets { postgres, redis, queue, http } = &*self.surroundings().targets;
+        let Targets { postgres, redis, queue, http, kubernetes } = &*self.surroundings().targets;
         match target.system {
             System::Postgres => postgres.contains_key(&target.name),
             System::Redis => redis.contains_key(&target.name),
             System::Queue => queue.contains_key(&target.name),
             System::Http => http.contains_key(&target.name),
+            System::Kubernetes => kubernetes.contains_key(&target.name),
         }
     }
 

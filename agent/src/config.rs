@@ -42,7 +42,9 @@ pub use report::{ConfigError, Problem};
 pub use schema::schema;
 pub use sources::{Environment, environment, secret_file};
 pub use sweeps::{Cadence, Check, Scheduler, Sweep};
-pub use targets::{HttpInverse, HttpTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets};
+pub use targets::{
+    HttpInverse, HttpTarget, KubernetesTarget, PostgresTarget, QueueLibrary, QueueTarget, RedisTarget, Targets,
+};
 pub use units::duration;
 
 use crate::domain::{Budget, PluginName, SweepName};

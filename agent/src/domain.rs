@@ -34,7 +34,7 @@ pub use change::{ChangeCall, ChangeRecord, Difference, Done, Fact, Fate, Inverse
 pub use cron::{CronPattern, InvalidCron};
 pub use diagnosis::{Diagnosis, Severity};
 pub use file_mark::FileMark;
-pub use grant::{ChangeBounds, Grant, InvalidPattern, KeyPattern, PathPattern};
+pub use grant::{ChangeBounds, Grant, InvalidPattern, KeyPattern, PathPattern, Resource};
 pub use guard::{Approval, Approvers, Budget, Freeze, FreezeId, Scope};
 pub use id::{Digest, PluginName, RunId};
 pub use lease::{Help, Helped, Lease, LeaseState};

@@ -11,6 +11,7 @@ mod changes;
 mod error;
 mod http;
 mod imports;
+mod kubernetes;
 pub mod limiter;
 pub mod linker;
 mod overlay;

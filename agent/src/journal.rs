@@ -293,6 +293,7 @@ mod tests {
             operations: vec![Operation::PostgresQuery],
             keys: vec![],
             paths: vec![],
+            resources: vec![],
             changes: ChangeBounds::default(),
         };
         let lines = if granted { vec![line] } else { vec![] };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::domain::{
     Denial, DenialReason, Digest, Grant, Interface, KeyPattern, Operation, PluginName, System, TargetName,
 };
-use op::{Freeing, Jobs, Sending, Sessions};
+use op::{Freeing, Jobs, Resources, Sending, Sessions};
 
 /// Everything that one plugin may do. Empty means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ const fn usual_bounds(operation: Operation) -> &'static [&'static str] {
         Operation::RedisExpireKeys => &["keys: [\"…\"]", "per_run: 1000", "ttl: 10m..1d"],
         Operation::HttpGet | Operation::HttpHead => &["paths: [\"/…\"]"],
         Operation::HttpSend => &["paths: [\"/…\"]", "methods: [POST]", "per_run: 1"],
+        Operation::KubernetesGetObject | Operation::KubernetesListObjects => &["resources: [pods]"],
         Operation::PostgresCancelQuery | Operation::PostgresTerminateSession => &["per_run: 5"],
         Operation::QueueCleanFailed | Operation::QueueRetryFailed => &["per_run: 1000"],
         Operation::PostgresInspect
@@ -100,7 +101,13 @@ const fn usual_bounds(operation: Operation) -> &'static [&'static str] {
         | Operation::QueueInspect
         | Operation::QueueListFailures
         | Operation::QueuePause
-        | Operation::QueueResume => &[],
+        | Operation::QueueResume
+        | Operation::KubernetesListPods
+        | Operation::KubernetesGetRollout
+        | Operation::KubernetesListEvents
+        | Operation::KubernetesListUsage
+        | Operation::KubernetesReadLogs
+        | Operation::KubernetesReadLog => &[],
     }
 }
 
@@ -192,6 +199,17 @@ impl<O: Op<Bounds: HasPaths>> Permit<O> {
         }
         let shown: String = path.chars().take(100).collect();
         Err(self.out_of_bounds(format!("the grant covers the paths {paths}, not `{shown}`")))
+    }
+}
+
+impl<O: Op<Bounds = Resources>> Permit<O> {
+    /// Compare a resource of Kubernetes with the granted ones.
+    pub fn admit_resource(&self, resource: &str) -> Result<(), Denial> {
+        if self.bounds.0.iter().any(|granted| granted.as_str() == resource) {
+            return Ok(());
+        }
+        let (resources, shown) = (&self.bounds, cut(resource));
+        Err(self.out_of_bounds(format!("the grant covers the resources {resources}, not `{shown}`")))
     }
 }
 
@@ -291,6 +309,7 @@ mod tests {
             operations: operations.to_vec(),
             keys: vec!["cache:*".parse().unwrap()],
             paths: vec!["/health".parse().unwrap()],
+            resources: vec!["pods".parse().unwrap()],
             changes: ChangeBounds::default(),
         }
     }
@@ -325,6 +344,14 @@ mod tests {
             Operation::QueueCleanFailed => drop_permit(decide::<op::QueueCleanFailed>(grants, target)),
             Operation::QueueRetryFailed => drop_permit(decide::<op::QueueRetryFailed>(grants, target)),
             Operation::HttpSend => drop_permit(decide::<op::HttpSend>(grants, target)),
+            Operation::KubernetesGetObject => drop_permit(decide::<op::KubernetesGetObject>(grants, target)),
+            Operation::KubernetesListObjects => drop_permit(decide::<op::KubernetesListObjects>(grants, target)),
+            Operation::KubernetesListPods => drop_permit(decide::<op::KubernetesListPods>(grants, target)),
+            Operation::KubernetesGetRollout => drop_permit(decide::<op::KubernetesGetRollout>(grants, target)),
+            Operation::KubernetesListEvents => drop_permit(decide::<op::KubernetesListEvents>(grants, target)),
+            Operation::KubernetesListUsage => drop_permit(decide::<op::KubernetesListUsage>(grants, target)),
+            Operation::KubernetesReadLogs => drop_permit(decide::<op::KubernetesReadLogs>(grants, target)),
+            Operation::KubernetesReadLog => drop_permit(decide::<op::KubernetesReadLog>(grants, target)),
         }
     }
 
@@ -381,6 +408,16 @@ mod tests {
         let denial = permit.admit_key(b"queue:1").unwrap_err();
         assert_eq!(denial.reason, DenialReason::OutOfBounds);
         assert_eq!(denial.message, "the grant covers the keys `cache:*`, `session:*`, not `queue:1`");
+    }
+
+    #[test]
+    fn a_resource_outside_the_grant_is_refused_and_a_secret_always() {
+        let grants = grants(vec![line(System::Kubernetes, "prod", &[Operation::KubernetesGetObject])]);
+        let permit = decide::<op::KubernetesGetObject>(&grants, "prod").unwrap();
+        assert_eq!(permit.admit_resource("pods"), Ok(()));
+        for other in ["secrets", "pods/log", "Pods", "pods ", "deployments.apps", ""] {
+            assert_eq!(permit.admit_resource(other).unwrap_err().reason, DenialReason::OutOfBounds, "{other}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ fn aged_permit<O: Op>(min_age: Duration) -> Permit<O> {
         operations: Operation::of_system(System::Queue).collect(),
         keys: vec![],
         paths: vec![],
+        resources: vec![],
         changes: ChangeBounds { per_run: 100_000, per_hour: 100_000, min_age, ..ChangeBounds::default() },
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "email").unwrap()

@@ -31,6 +31,7 @@ fn permit<O: Op>() -> Permit<O> {
         operations: Operation::of_system(System::Queue).collect(),
         keys: vec![],
         paths: vec![],
+        resources: vec![],
         changes: ChangeBounds::default(),
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "email").unwrap()

@@ -47,6 +47,7 @@ fn bounded<O: Op>(keys: &str, bounds: ChangeBounds) -> Permit<O> {
         operations: Operation::of_system(System::Redis).collect(),
         keys: vec![keys.parse().unwrap()],
         paths: vec![],
+        resources: vec![],
         changes: ChangeBounds { per_run: 100_000, per_hour: 100_000, ..bounds },
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "cache").unwrap()

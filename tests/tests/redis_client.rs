@@ -26,6 +26,7 @@ fn permit<O: Op>(keys: &[&str]) -> Permit<O> {
         operations: Operation::of_system(System::Redis).collect(),
         keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
         paths: vec![],
+        resources: vec![],
         changes: ChangeBounds::default(),
     };
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "cache").unwrap()

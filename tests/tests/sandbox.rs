@@ -215,7 +215,14 @@ async fn a_plugin_that_asks_for_more_than_its_grants_is_told_each_missing_line()
 async fn what_calls_itself_a_check_has_no_way_to_act_whatever_it_was_granted() {
     let target = Target { system: System::Queue, name: "email".parse().unwrap() };
     let changes = ChangeBounds { per_run: 1, per_hour: 1, ..ChangeBounds::default() };
-    let grant = Grant { target, operations: vec![Operation::QueuePause], keys: vec![], paths: vec![], changes };
+    let grant = Grant {
+        target,
+        operations: vec![Operation::QueuePause],
+        keys: vec![],
+        paths: vec![],
+        resources: vec![],
+        changes,
+    };
     let refused = configured("imposter", components::guest("imposter").unwrap(), vec![grant]).await.unwrap_err();
     let expected = "it says that it is a check, and imports `queue-actions`, with which it could change something";
     assert_eq!(refused, expected);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::clients::http::{Credential, Http};
+use crate::clients::kubernetes::{self, Access, Kubernetes};
 use crate::clients::postgres::Postgres;
 use crate::clients::queue::{Library, Queue};
 use crate::clients::redis::Redis;
@@ -36,6 +37,7 @@ pub(super) fn rebuild(
     };
     let queue = |name: &TargetName, target: &_| Some(target) == configured.queue.get(name) && same_server(target);
     let http = |name: &TargetName, target: &_| Some(target) == configured.http.get(name);
+    let kubernetes = |name: &TargetName, target: &_| Some(target) == configured.kubernetes.get(name);
     Ok(Targets {
         postgres: each(&targets.postgres, "postgres", (&before.postgres, postgres), postgres_client)?,
         redis: each(&targets.redis, "redis", (&before.redis, redis), |name, target| {
@@ -45,6 +47,7 @@ pub(super) fn rebuild(
             queue_client(name, target, targets)
         })?,
         http: each(&targets.http, "http", (&before.http, http), http_client)?,
+        kubernetes: each(&targets.kubernetes, "kubernetes", (&before.kubernetes, kubernetes), kubernetes_client)?,
     })
 }
 
@@ -125,6 +128,14 @@ fn http_client(name: TargetName, target: &config::HttpTarget) -> anyhow::Result<
         ..http::Settings::new(target.base_url.clone())
     };
     Ok(Http::new(name, settings)?)
+}
+
+fn kubernetes_client(name: TargetName, target: &config::KubernetesTarget) -> anyhow::Result<Kubernetes> {
+    let access = match &target.kubeconfig {
+        Some(text) => Access::Kubeconfig { text: text.clone(), context: target.context.clone() },
+        None => Access::InCluster,
+    };
+    Ok(Kubernetes::new(name, kubernetes::Settings { namespace: target.namespace.clone(), access })?)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ const MAX_EXCHANGES: usize = 8;
 const MAX_FIELDS: usize = 100;
 const MAX_HEAD_BYTES: usize = 32 << 10;
 
-const USER_AGENT: &str = concat!("paramedic/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = super::AGENT;
 
 /// What an operator configures for a target.
 #[derive(Clone, Debug)]

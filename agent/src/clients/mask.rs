@@ -18,22 +18,38 @@ const READ_BYTES: usize = 2_048;
 const SHOWN_BYTES: usize = 240;
 
 /// What is replaced, and by what. `$1` keeps what the first group matched.
-const TABLE: &[(&str, &str)] = &[
+type Rule = (&'static str, &'static str);
+
+/// A header that authenticates, with its value, which is in quotes or not.
+const HEADER: Rule = (
+    r#"(?i)\b(authorization|proxy-authorization|cookie|set-cookie)["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|negotiate)\s+)?[^\s"',;]+"#,
+    "$1: <secret>",
+);
+
+/// A setting that is a secret by its name, with its value.
+const SETTING: Rule = (
+    r#"(?i)\b([\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|credential|signature|session[_-]?id|sid)s?)["']?\s*[:=]\s*(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
+    "$1=<secret>",
+);
+
+const SCHEME: Rule = (r"(?i)\b(basic|bearer)\s+[a-z0-9._~+/=-]{6,}", "$1 <secret>");
+const PEM: Rule = (r"-----BEGIN [A-Z ]+-----.*", "<secret>");
+const JWT: Rule = (r"(?i)\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?", "<token>");
+
+/// Keys of well-known services.
+const KEY: Rule =
+    (r"(?i)\b(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[a-z]|akia|asia|aiza|npm|shpat|sg)[_.-]?[a-z0-9_.-]{10,}", "<token>");
+
+/// In this order: a later rule sees what an earlier one left.
+const TABLE: &[Rule] = &[
     // Before anything that could match a part of one.
     (r#"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s"'<>`]+"#, "<url>"),
-    // A header or setting with its value, the value in quotes or not.
-    (
-        r#"(?i)\b(authorization|proxy-authorization|cookie|set-cookie)["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|negotiate)\s+)?[^\s"',;]+"#,
-        "$1: <secret>",
-    ),
-    (
-        r#"(?i)\b([\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|credential|signature|session[_-]?id|sid)s?)["']?\s*[:=]\s*(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
-        "$1=<secret>",
-    ),
-    (r"(?i)\b(basic|bearer)\s+[a-z0-9._~+/=-]{6,}", "$1 <secret>"),
-    (r"-----BEGIN [A-Z ]+-----.*", "<secret>"),
+    HEADER,
+    SETTING,
+    SCHEME,
+    PEM,
     (r#"(?i)[\p{L}\p{N}._%+'-]+@(?:[\p{L}\p{N}-]+\.)*[\p{L}\p{N}-]+"#, "<email>"),
-    (r"(?i)\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?", "<token>"),
+    JWT,
     (r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
     (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d+)?(?:/\d+)?\b", "<ip>"),
     (r"(?i)\[?\b(?:[0-9a-f]{1,4}:){3,7}(?::?[0-9a-f]{1,4})+(?:%\w+)?\b\]?(?::\d+)?", "<ip>"),
@@ -47,7 +63,7 @@ const TABLE: &[(&str, &str)] = &[
     // What somebody quotes is what somebody entered.
     (r#""[^"]*"|“[^”]*”|«[^»]*»|`[^`]*`"#, "<text>"),
     (r#"(^|[^\w])'[^']*'"#, "$1<text>"),
-    (r"(?i)\b(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[a-z]|akia|asia|aiza|npm|shpat|sg)[_.-]?[a-z0-9_.-]{10,}", "<token>"),
+    KEY,
     (r"(?i)\b0x[0-9a-f]+\b", "<hex>"),
     (r"(?i)\b[0-9a-f]{12,}\b", "<hex>"),
     (r"(?i)\b[0-9a-f]*(?:[0-9][a-f]|[a-f][0-9])[0-9a-f]*\b", "<hex>"),
@@ -71,6 +87,36 @@ pub fn mask(text: &str) -> String {
         }
     }
     shorten(&masked, SHOWN_BYTES, cut)
+}
+
+/// What is taken out of a text that is otherwise shown as it is: credentials, and addresses of people.
+const SECRETS: &[Rule] = &[
+    (r#"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@"'<>]*@"#, "$1<secret>@"),
+    HEADER,
+    SETTING,
+    SCHEME,
+    PEM,
+    (r#"(?i)[\p{L}\p{N}._%+'-]+@(?:[\p{L}\p{N}-]+\.)+[\p{L}\p{N}-]+"#, "<email>"),
+    JWT,
+    KEY,
+    (r"[A-Za-z0-9+/_-]{40,}={0,2}", "<token>"),
+];
+
+/// `text` on one line and without what could be a credential, but with its numbers, names and paths; not longer than
+/// `most_bytes`.
+pub fn hide_secrets(text: &str, most_bytes: usize) -> String {
+    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        let compile = |pattern: &str| Regex::new(pattern).expect("the table is constant and a test compiles all of it");
+        SECRETS.iter().map(|(pattern, replacement)| (compile(pattern), *replacement)).collect()
+    });
+    let looked_at = cut_bytes(text, READ_BYTES.max(most_bytes));
+    let mut shown = plain(looked_at);
+    for (rule, replacement) in RULES.iter() {
+        if let std::borrow::Cow::Owned(changed) = rule.replace_all(&shown, *replacement) {
+            shown = changed;
+        }
+    }
+    shorten(&shown, most_bytes, text.len() > looked_at.len())
 }
 
 /// `text` on one line, without anything that is an order rather than a sign, and not longer than `most_bytes`.

@@ -18,9 +18,11 @@ const FIELDS: &[&str] = &[
     "redis",
     "queue",
     "http",
+    "kubernetes",
     "verbs",
     "keys",
     "paths",
+    "resources",
     "per_run",
     "per_hour",
     "users",
@@ -44,6 +46,7 @@ const AGES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(366 
 enum Bound {
     Keys,
     Paths,
+    Resources,
     PerRun,
     PerHour,
     Users,
@@ -59,6 +62,7 @@ impl Bound {
         match self {
             Self::Keys => "keys",
             Self::Paths => "paths",
+            Self::Resources => "resources",
             Self::PerRun => "per_run",
             Self::PerHour => "per_hour",
             Self::Users => "users",
@@ -73,6 +77,7 @@ impl Bound {
     const fn advice(self) -> &'static str {
         match self {
             Self::Keys | Self::Paths | Self::Users | Self::Applications => "add the patterns it may use",
+            Self::Resources => "add those that it may look at, such as pods or deployments.apps",
             Self::PerRun | Self::PerHour => "add how many things it may touch",
             Self::MinAge | Self::Ttl => "add the time, such as 10m..1d",
             Self::Methods => "add the methods it may use, such as POST",
@@ -82,7 +87,7 @@ impl Bound {
 
 /// The bounds that a verb has to have, and those that it can have.
 const fn bounds(operation: Operation) -> (&'static [Bound], &'static [Bound]) {
-    use Bound::{Applications, Keys, Methods, MinAge, Paths, PerHour, PerRun, Ttl, Users};
+    use Bound::{Applications, Keys, Methods, MinAge, Paths, PerHour, PerRun, Resources, Ttl, Users};
     match operation {
         Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => (&[Keys], &[]),
         Operation::HttpGet | Operation::HttpHead => (&[Paths], &[]),
@@ -95,7 +100,14 @@ const fn bounds(operation: Operation) -> (&'static [Bound], &'static [Bound]) {
         | Operation::RedisInfo
         | Operation::RedisSlowLog
         | Operation::QueueInspect
-        | Operation::QueueListFailures => (&[], &[]),
+        | Operation::QueueListFailures
+        | Operation::KubernetesListPods
+        | Operation::KubernetesGetRollout
+        | Operation::KubernetesListEvents
+        | Operation::KubernetesListUsage
+        | Operation::KubernetesReadLogs
+        | Operation::KubernetesReadLog => (&[], &[]),
+        Operation::KubernetesGetObject | Operation::KubernetesListObjects => (&[Resources], &[]),
         Operation::PostgresCancelQuery | Operation::PostgresTerminateSession => {
             (&[PerRun], &[PerHour, Users, Applications])
         }
@@ -118,12 +130,14 @@ pub(super) fn read(field: &Field<'_>, names: &Names<'_>) -> Option<Grant> {
     let given = Given { grant: &grant, system, wanted };
     let keys = given.read(Bound::Keys, patterns);
     let paths = given.read(Bound::Paths, patterns);
+    let resources = given.read(Bound::Resources, patterns);
     let changes = changes(&given);
     let line = Grant {
         target: target?,
         operations: operations?,
         keys: keys?.unwrap_or_default(),
         paths: paths?.unwrap_or_default(),
+        resources: resources?.unwrap_or_default(),
         changes: changes?,
     };
     Some(line)
@@ -181,7 +195,7 @@ fn system<'m, 'a>(grant: &'m Mapping<'a>) -> Option<(System, &'m Field<'a>)> {
         System::ALL.into_iter().filter_map(|system| Some((system, grant.get(system.as_str())?))).collect();
     match given.as_slice() {
         [one] => Some(*one),
-        [] => grant.field().refuse("a grant names its target; give one of postgres, redis, queue, http"),
+        [] => grant.field().refuse("a grant names its target; give one of postgres, redis, queue, http, kubernetes"),
         [_, (_, second), ..] => second.refuse("a grant is for one target; write a second grant for this one"),
     }
 }

@@ -193,6 +193,7 @@ fn targets() -> Value {
             target(System::Redis, redis()),
             target(System::Queue, queue()),
             target(System::Http, http()),
+            target(System::Kubernetes, kubernetes()),
         ],
     )
 }
@@ -267,6 +268,20 @@ fn http() -> Value {
     )
 }
 
+fn kubernetes() -> Value {
+    object(
+        "A namespace of a Kubernetes cluster.",
+        [
+            required("namespace", text("The namespace; nothing outside of it is looked at.")),
+            optional(
+                "kubeconfig",
+                secret("A kubeconfig with a token or a certificate; the pod's service account without it."),
+            ),
+            optional("context", text("The context of the kubeconfig; its current one where missing.")),
+        ],
+    )
+}
+
 fn plugin() -> Value {
     let source = json!({
         "description": "Where its component comes from: a file, the watched folder, or whoever may push it over the API.",
@@ -324,6 +339,10 @@ fn grant() -> Value {
             required("verbs", json!({ "type": "array", "description": "What may be done with the target." })),
             optional("keys", patterns("Redis keys that may be looked at; `*` stands for any characters.")),
             optional("paths", patterns("HTTP paths; `*` stands for any characters of a segment, `/**` for all below.")),
+            optional(
+                "resources",
+                list("Resources of Kubernetes, such as pods or deployments.apps.", json!({ "type": "string" })),
+            ),
             optional("per_run", number("Most things (sessions, keys, jobs, requests) that one run may touch.")),
             optional("per_hour", number("Most things that all runs may touch within an hour; ten times `per_run`.")),
             optional("users", patterns("Roles whose sessions may be ended; all that are not protected where missing.")),

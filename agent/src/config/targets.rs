@@ -22,6 +22,8 @@ pub struct Targets {
     pub queue: BTreeMap<TargetName, QueueTarget>,
     /// Web services.
     pub http: BTreeMap<TargetName, HttpTarget>,
+    /// Namespaces of Kubernetes clusters.
+    pub kubernetes: BTreeMap<TargetName, KubernetesTarget>,
 }
 
 /// A Postgres server.
@@ -88,6 +90,17 @@ pub struct HttpTarget {
     pub inverses: Vec<HttpInverse>,
 }
 
+/// A namespace of a Kubernetes cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesTarget {
+    /// The namespace.
+    pub namespace: String,
+    /// The way into the cluster; none for the service account of the agent's own pod.
+    pub kubeconfig: Option<Secret>,
+    /// The context of the kubeconfig; none for its current one.
+    pub context: Option<String>,
+}
+
 /// What takes a request back. Paths are exact and have no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpInverse {
@@ -110,7 +123,7 @@ struct Context<'a> {
 impl Targets {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.postgres.len() + self.redis.len() + self.queue.len() + self.http.len()
+        self.postgres.len() + self.redis.len() + self.queue.len() + self.http.len() + self.kubernetes.len()
     }
 
     /// Read `targets`.
@@ -121,7 +134,8 @@ impl Targets {
         let redis = all(&targets, System::Redis, &context, RedisTarget::read);
         let queue = all(&targets, System::Queue, &context, QueueTarget::read);
         let http = all(&targets, System::Http, &context, HttpTarget::read);
-        Some(Self { postgres: postgres?, redis: redis?, queue: queue?, http: http? })
+        let kubernetes = all(&targets, System::Kubernetes, &context, KubernetesTarget::read);
+        Some(Self { postgres: postgres?, redis: redis?, queue: queue?, http: http?, kubernetes: kubernetes? })
     }
 }
 
@@ -205,6 +219,19 @@ impl QueueLibrary {
             (Some(_), Some(second)) => second.refuse(format!("a queue has one library; give {form}")),
             (None, None) => target.field().refuse(format!("its library is missing; give {form}")),
         }
+    }
+}
+
+impl KubernetesTarget {
+    fn read(field: &Field<'_>, context: &Context<'_>) -> Option<Self> {
+        let target = field.mapping(&["namespace", "kubeconfig", "context"])?;
+        let namespace = target.required("namespace", |field| field.text().map(str::to_owned));
+        let kubeconfig = target.or("kubeconfig", None, |field| context.sources.secret(field).map(Some));
+        let chosen = target.or("context", None, |field| field.text().map(|text| Some(text.to_owned())));
+        if let (Some(field), None) = (target.get("context"), target.get("kubeconfig")) {
+            return field.refuse("only a `kubeconfig` has contexts");
+        }
+        Some(Self { namespace: namespace?, kubeconfig: kubeconfig?, context: chosen? })
     }
 }
 

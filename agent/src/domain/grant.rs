@@ -17,6 +17,8 @@ pub struct Grant {
     pub keys: Vec<KeyPattern>,
     /// HTTP paths below the target's base that may be asked for. Empty means none.
     pub paths: Vec<PathPattern>,
+    /// Resources of Kubernetes whose objects may be looked at. Empty means none.
+    pub resources: Vec<Resource>,
     /// Bounds of the operations that change something.
     pub changes: ChangeBounds,
 }
@@ -147,6 +149,41 @@ impl fmt::Display for PathPattern {
     }
 }
 
+/// A resource of Kubernetes, written `plural` or `plural.group` as in rules of RBAC. Never one that holds secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource(String);
+
+impl Resource {
+    /// The resource as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Resource {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |rule| Err(InvalidPattern { what: "resource", value: text.to_owned(), rule });
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        if text.is_empty() || text.len() > 253 || !text.bytes().all(is_letter) || text.split('.').any(str::is_empty) {
+            return refuse(
+                "write `plural` or `plural.group`, such as `pods` or `deployments.apps`; there are no wildcards",
+            );
+        }
+        if text == "secrets" || text.starts_with("secrets.") {
+            return refuse("no plugin ever reads a Secret");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Compare bytes with a pattern in which `*` stands for any bytes. Takes at most the product of the two lengths,
 /// whatever a plugin sends: it only ever goes back to the last `*`.
 fn matches_wildcards(pattern: &[u8], text: &[u8]) -> bool {
@@ -229,6 +266,9 @@ mod tests {
     fn patterns_that_nobody_can_mean_are_refused() {
         for bad in ["", &"x".repeat(513), "*********"] {
             assert!(bad.parse::<KeyPattern>().is_err(), "{bad}");
+        }
+        for bad in ["", "*", "Pods", "pods/log", "secrets", "secrets.v1", "pods.", ".apps", "deploy ments"] {
+            assert!(bad.parse::<Resource>().is_err(), "{bad}");
         }
         for bad in ["", "health", "/a?b", "/a#b", "/%2e", "/../x", "/a/./b", "/a b", "/a\\b", "/**/x", "/a**"] {
             assert!(bad.parse::<PathPattern>().is_err(), "{bad}");

@@ -23,6 +23,8 @@ pub enum Interface {
     Queue,
     /// Requests that ask for no change.
     Http,
+    /// Looking at a Kubernetes cluster.
+    Kubernetes,
     /// Changing something on a Postgres server.
     PostgresActions,
     /// Changing something on a Redis server.
@@ -35,7 +37,7 @@ pub enum Interface {
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Log,
         Self::Config,
         Self::State,
@@ -44,6 +46,7 @@ impl Interface {
         Self::Redis,
         Self::Queue,
         Self::Http,
+        Self::Kubernetes,
         Self::PostgresActions,
         Self::RedisActions,
         Self::QueueActions,
@@ -61,6 +64,7 @@ impl Interface {
             Self::Redis => "redis",
             Self::Queue => "queue",
             Self::Http => "http",
+            Self::Kubernetes => "kubernetes",
             Self::PostgresActions => "postgres-actions",
             Self::RedisActions => "redis-actions",
             Self::QueueActions => "queue-actions",
@@ -81,6 +85,7 @@ impl Interface {
             Self::Redis | Self::RedisActions => Some(System::Redis),
             Self::Queue | Self::QueueActions => Some(System::Queue),
             Self::Http | Self::HttpActions => Some(System::Http),
+            Self::Kubernetes => Some(System::Kubernetes),
         }
     }
 }
@@ -149,6 +154,14 @@ operations! {
     QueueListFailures = Queue / "list-failures" is Read,
     HttpGet = Http / "get" is Read,
     HttpHead = Http / "head" is Read,
+    KubernetesGetObject = Kubernetes / "get-object" is Read,
+    KubernetesListObjects = Kubernetes / "list-objects" is Read,
+    KubernetesListPods = Kubernetes / "list-pods" is Read,
+    KubernetesGetRollout = Kubernetes / "get-rollout" is Read,
+    KubernetesListEvents = Kubernetes / "list-events" is Read,
+    KubernetesListUsage = Kubernetes / "list-usage" is Read,
+    KubernetesReadLogs = Kubernetes / "read-logs" is Read,
+    KubernetesReadLog = Kubernetes / "read-log" is Read,
     PostgresCancelQuery = PostgresActions / "cancel-query" is Change,
     PostgresTerminateSession = PostgresActions / "terminate-session" is Change,
     RedisRemoveKeys = RedisActions / "remove-keys" is Change,

@@ -16,11 +16,13 @@ pub enum System {
     Queue,
     /// A web service.
     Http,
+    /// A namespace of a Kubernetes cluster.
+    Kubernetes,
 }
 
 impl System {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Postgres, Self::Redis, Self::Queue, Self::Http];
+    pub const ALL: [Self; 5] = [Self::Postgres, Self::Redis, Self::Queue, Self::Http, Self::Kubernetes];
 
     /// The word used in configuration, grants and records.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl System {
             Self::Redis => "redis",
             Self::Queue => "queue",
             Self::Http => "http",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }

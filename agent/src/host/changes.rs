@@ -34,7 +34,15 @@ impl Targets {
             | Operation::QueueInspect
             | Operation::QueueListFailures
             | Operation::HttpGet
-            | Operation::HttpHead => Err(CallError::Invalid(format!("{} changes nothing", call.operation))),
+            | Operation::HttpHead
+            | Operation::KubernetesGetObject
+            | Operation::KubernetesListObjects
+            | Operation::KubernetesListPods
+            | Operation::KubernetesGetRollout
+            | Operation::KubernetesListEvents
+            | Operation::KubernetesListUsage
+            | Operation::KubernetesReadLogs
+            | Operation::KubernetesReadLog => Err(CallError::Invalid(format!("{} changes nothing", call.operation))),
         }
     }
 }

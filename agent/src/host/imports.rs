@@ -25,7 +25,7 @@ const WASI: &[&str] = &[
 ];
 
 /// Interfaces of the package that later agents may offer and this one does not.
-const NOT_OFFERED: &[&str] = &["kubernetes", "kubernetes-actions"];
+const NOT_OFFERED: &[&str] = &["kubernetes-actions"];
 
 /// The interfaces of the package that a component imports, each with the functions that it imports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,12 +49,14 @@ impl plugin::types::Host for RunState {}
 impl plugin::postgres_types::Host for RunState {}
 impl plugin::queue_types::Host for RunState {}
 impl plugin::http_types::Host for RunState {}
+impl plugin::kubernetes_types::Host for RunState {}
 
 fn link_types(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
     plugin::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     plugin::postgres_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     plugin::queue_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    plugin::http_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    plugin::http_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    plugin::kubernetes_types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
 fn link_interface(linker: &mut Linker<RunState>, interface: Interface) -> wasmtime::Result<()> {
@@ -67,6 +69,7 @@ fn link_interface(linker: &mut Linker<RunState>, interface: Interface) -> wasmti
         Interface::Redis => plugin::redis::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::Queue => plugin::queue::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::Http => plugin::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::Kubernetes => plugin::kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::PostgresActions => plugin::postgres_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::RedisActions => plugin::redis_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::QueueActions => plugin::queue_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clients::http::Http;
+use crate::clients::kubernetes::Kubernetes;
 use crate::clients::postgres::Postgres;
 use crate::clients::queue::Queue;
 use crate::clients::redis::Redis;
@@ -21,6 +22,8 @@ pub struct Targets {
     pub queue: HashMap<TargetName, Arc<Queue>>,
     /// Web services.
     pub http: HashMap<TargetName, Arc<Http>>,
+    /// Namespaces of Kubernetes clusters.
+    pub kubernetes: HashMap<TargetName, Arc<Kubernetes>>,
 }
 
 /// The client that a permit is for. The configuration refuses grants on targets that do not exist, so an absent one

@@ -4,7 +4,7 @@ use std::fmt;
 
 use std::time::Duration;
 
-use crate::domain::{Grant, KeyPattern, Operation, PathPattern};
+use crate::domain::{Grant, KeyPattern, Operation, PathPattern, Resource};
 
 /// An operation as a type. Implemented here for each [`Operation`] and nowhere else.
 pub trait Op: sealed::Sealed + Send + Sync + 'static {
@@ -82,6 +82,16 @@ impl fmt::Display for Keys {
 pub struct Paths(pub(super) Vec<PathPattern>);
 
 impl fmt::Display for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, &self.0)
+    }
+}
+
+/// Resources of Kubernetes that a permit covers; none means no resource.
+#[derive(Clone, Debug)]
+pub struct Resources(pub(super) Vec<Resource>);
+
+impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_list(f, &self.0)
     }
@@ -184,6 +194,14 @@ ops! {
     QueueListFailures: () = |_lines| ();
     HttpGet: Paths = |lines| paths(lines);
     HttpHead: Paths = |lines| paths(lines);
+    KubernetesGetObject: Resources = |lines| resources(lines);
+    KubernetesListObjects: Resources = |lines| resources(lines);
+    KubernetesListPods: () = |_lines| ();
+    KubernetesGetRollout: () = |_lines| ();
+    KubernetesListEvents: () = |_lines| ();
+    KubernetesListUsage: () = |_lines| ();
+    KubernetesReadLogs: () = |_lines| ();
+    KubernetesReadLog: () = |_lines| ();
 }
 
 macro_rules! changes {
@@ -257,6 +275,10 @@ fn any_request() -> Sending {
 
 fn keys<'a>(lines: impl Iterator<Item = &'a Grant>) -> Keys {
     Keys(lines.flat_map(|line| line.keys.iter().cloned()).collect())
+}
+
+fn resources<'a>(lines: impl Iterator<Item = &'a Grant>) -> Resources {
+    Resources(lines.flat_map(|line| line.resources.iter().cloned()).collect())
 }
 
 fn paths<'a>(lines: impl Iterator<Item = &'a Grant>) -> Paths {

@@ -1,7 +1,8 @@
 //! Write Paramedic's checks and mitigations in Rust: the judgement and nothing else.
 //!
 //! A check or a mitigation implements [`Plugin`] and is turned into a component by [`export!`]. It reaches the world through
-//! the modules named after the host's interfaces ([`postgres`], [`redis`], [`queue`], [`http`]) and builds an [`Outcome`].
+//! the modules named after the host's interfaces ([`postgres`], [`redis`], [`queue`], [`http`], [`kubernetes`]) and
+//! builds an [`Outcome`].
 //! Everything else is here: parameters and their JSON Schema, [`Threshold`]s, [`Work`] that tells what became of changes,
 //! words for humans, and the bindings to the host.
 //!
@@ -24,6 +25,7 @@ pub mod config;
 pub mod guest;
 pub mod http;
 pub mod human;
+pub mod kubernetes;
 pub mod log;
 pub mod postgres;
 pub mod queue;

@@ -89,6 +89,7 @@ async fn by_client(client: &Arc<Client>, key: &str) -> anyhow::Result<()> {
         operations: vec![Operation::RedisRemoveKeys],
         keys: vec!["*".parse()?],
         paths: Vec::new(),
+        resources: Vec::new(),
         changes: ChangeBounds { per_run: 1, per_hour: 1, ..ChangeBounds::default() },
     };
     let grants = Grants::new("bench".parse()?, vec![grant]);

@@ -61,6 +61,7 @@ fn grants() -> anyhow::Result<Vec<Grant>> {
             operations: vec![Operation::PostgresQuery],
             keys: Vec::new(),
             paths: Vec::new(),
+            resources: Vec::new(),
             changes: ChangeBounds::default(),
         })
     };

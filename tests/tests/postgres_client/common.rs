@@ -28,7 +28,7 @@ pub fn permit<O: Op>() -> Permit<O> {
 pub fn bounded<O: Op>(changes: ChangeBounds) -> Permit<O> {
     let target = Target { system: System::Postgres, name: "main".parse().unwrap() };
     let operations = Operation::of_system(System::Postgres).collect();
-    let line = Grant { target, operations, keys: vec![], paths: vec![], changes };
+    let line = Grant { target, operations, keys: vec![], paths: vec![], resources: vec![], changes };
     decide(&Grants::new("probe".parse().unwrap(), vec![line]), "main").unwrap()
 }
 

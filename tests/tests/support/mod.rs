@@ -135,6 +135,7 @@ pub fn postgres(operations: &[Operation]) -> Vec<Grant> {
         operations: operations.to_vec(),
         keys: vec![],
         paths: vec![],
+        resources: vec![],
         changes: paramedic::domain::ChangeBounds::default(),
     }]
 }

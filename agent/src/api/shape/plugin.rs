@@ -253,6 +253,10 @@ pub struct Grant {
     /// HTTP paths that may be asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// Resources of Kubernetes whose objects may be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["deployments.apps"]))]
+    pub resources: Vec<String>,
 }
 
 impl From<&domain::Grant> for Grant {
@@ -262,6 +266,7 @@ impl From<&domain::Grant> for Grant {
             verbs: grant.operations.iter().map(|operation| operation.verb().to_owned()).collect(),
             keys: grant.keys.iter().map(ToString::to_string).collect(),
             paths: grant.paths.iter().map(ToString::to_string).collect(),
+            resources: grant.resources.iter().map(ToString::to_string).collect(),
         }
     }
 }

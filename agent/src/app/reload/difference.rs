@@ -11,7 +11,7 @@ pub(super) fn between(before: &Config, after: &Config) -> Vec<String> {
     let Config {
         auth,
         signing,
-        targets: Targets { postgres, redis, queue, http },
+        targets: Targets { postgres, redis, queue, http, kubernetes },
         plugins,
         budgets,
         sweeps,
@@ -32,6 +32,7 @@ pub(super) fn between(before: &Config, after: &Config) -> Vec<String> {
     changed.extend(entries("targets.redis", redis, &after.targets.redis));
     changed.extend(entries("targets.queue", queue, &after.targets.queue));
     changed.extend(entries("targets.http", http, &after.targets.http));
+    changed.extend(entries("targets.kubernetes", kubernetes, &after.targets.kubernetes));
     changed.extend(entries("plugins", plugins, &after.plugins));
     changed.extend(entries("sweeps", sweeps, &after.sweeps));
     changed

@@ -71,6 +71,14 @@ pub(super) fn recorded(queue: &Arc<Queue>, call: &ChangeCall) -> Result<Arc<dyn 
         | Operation::QueueInspect
         | Operation::QueueListFailures
         | Operation::HttpGet
+        | Operation::KubernetesGetObject
+        | Operation::KubernetesListObjects
+        | Operation::KubernetesListPods
+        | Operation::KubernetesGetRollout
+        | Operation::KubernetesListEvents
+        | Operation::KubernetesListUsage
+        | Operation::KubernetesReadLogs
+        | Operation::KubernetesReadLog
         | Operation::HttpHead
         | Operation::HttpSend => Err(CallError::Invalid(format!("{} changes no queue", call.operation))),
     }

@@ -108,6 +108,14 @@ pub(super) fn recorded(redis: &Arc<Redis>, call: &ChangeCall) -> Result<Arc<dyn 
         | Operation::QueueRetryFailed
         | Operation::HttpGet
         | Operation::HttpHead
+        | Operation::KubernetesGetObject
+        | Operation::KubernetesListObjects
+        | Operation::KubernetesListPods
+        | Operation::KubernetesGetRollout
+        | Operation::KubernetesListEvents
+        | Operation::KubernetesListUsage
+        | Operation::KubernetesReadLogs
+        | Operation::KubernetesReadLog
         | Operation::HttpSend => Err(CallError::Invalid(format!("{} changes no keys", call.operation))),
     }
 }

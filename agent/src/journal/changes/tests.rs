@@ -115,7 +115,14 @@ impl Paper {
 fn journal(changes: Changes, deadline: Duration) -> Journal {
     let target = Target { system: System::Queue, name: "email".parse().unwrap() };
     let bounds = ChangeBounds { per_run: 2, per_hour: 20, ..ChangeBounds::default() };
-    let line = Grant { target, operations: vec![Operation::QueuePause], keys: vec![], paths: vec![], changes: bounds };
+    let line = Grant {
+        target,
+        operations: vec![Operation::QueuePause],
+        keys: vec![],
+        paths: vec![],
+        resources: vec![],
+        changes: bounds,
+    };
     let grants = Grants::new("probe".parse().unwrap(), vec![line]);
     let clock = ManualClock::at(NOW);
     Journal::new(Arc::new(grants), Arc::new(clock), &Limits::DEFAULT, Instant::now() + deadline).treating(changes)

@@ -1,0 +1,201 @@
+//! Looking at a namespace of a Kubernetes cluster. Every function names a target that the operator configured. Secrets are never
+//! readable, and values of environment variables are left out of objects.
+
+use crate::Seconds;
+use crate::bindings::paramedic::plugin::kubernetes as host;
+
+pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities, Workload, WorkloadKind};
+pub use host::{Container, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Rollout, Usage};
+
+host_function! {
+    /// One object as JSON, of a resource such as `deployments.apps`.
+    "kubernetes/get-object" as GET_OBJECT,
+    fn get_object(target: &str, resource: &str, name: &str) -> String = host::get_object(target, resource, name)
+}
+
+host_function! {
+    /// A page of objects as JSON.
+    "kubernetes/list-objects" as LIST_OBJECTS,
+    fn list_objects(query: &ObjectQuery) -> ObjectPage = host::list_objects(query)
+}
+
+host_function! {
+    /// The pods that match a label selector.
+    "kubernetes/list-pods" as LIST_PODS,
+    fn list_pods(target: &str, labels: &str) -> Vec<Pod> = host::list_pods(target, labels)
+}
+
+host_function! {
+    /// How far the rollout of a workload has come.
+    "kubernetes/get-rollout" as GET_ROLLOUT,
+    fn get_rollout(workload: &Workload) -> Rollout = host::get_rollout(workload)
+}
+
+host_function! {
+    /// Recent events, newest first; of one object, written `kind/name`, or of all.
+    "kubernetes/list-events" as LIST_EVENTS,
+    fn list_events(target: &str, object: Option<&str>) -> Vec<Event> = host::list_events(target, object)
+}
+
+host_function! {
+    /// What the containers of the pods that match a label selector use, if the cluster measures it.
+    "kubernetes/list-usage" as LIST_USAGE,
+    fn list_usage(target: &str, labels: &str) -> Vec<Usage> = host::list_usage(target, labels)
+}
+
+host_function! {
+    /// Lines of the logs of all pods that match a label selector, in order of time.
+    "kubernetes/read-logs" as READ_LOGS,
+    fn read_logs(target: &str, labels: &str, query: &LogQuery) -> LogPage = host::read_logs(target, labels, query)
+}
+
+host_function! {
+    /// Lines of the log of one container.
+    "kubernetes/read-log" as READ_LOG,
+    fn read_log(pod: &PodRef, query: &LogQuery) -> LogPage = host::read_log(pod, query)
+}
+
+impl Workload {
+    /// A Deployment.
+    pub fn deployment(target: &str, name: &str) -> Self {
+        Self::new(target, WorkloadKind::Deployment, name)
+    }
+
+    /// Any workload.
+    pub fn new(target: &str, kind: WorkloadKind, name: &str) -> Self {
+        Self { target: target.to_owned(), kind, name: name.to_owned() }
+    }
+}
+
+impl PodRef {
+    /// A container of that very pod.
+    pub fn of(target: &str, pod: &Pod, container: &str) -> Self {
+        let (name, uid) = (pod.name.clone(), Some(pod.uid.clone()));
+        Self { target: target.to_owned(), name, uid, container: Some(container.to_owned()) }
+    }
+}
+
+impl LogQuery {
+    /// The last lines of each container, and at most as many in all.
+    pub fn last(lines: u32, limit: u32) -> Self {
+        Self { since: None, tail: Some(lines), previous: false, matching: None, limit, after: None }
+    }
+
+    /// Only lines younger than so many seconds.
+    #[must_use]
+    pub fn since(self, seconds: Seconds) -> Self {
+        Self { since: Some(seconds), ..self }
+    }
+
+    /// Only lines in which this regular expression matches.
+    #[must_use]
+    pub fn matching(self, pattern: &str) -> Self {
+        Self { matching: Some(pattern.to_owned()), ..self }
+    }
+
+    /// The log of the containers' previous run.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self { previous: true, ..self }
+    }
+}
+
+impl ObjectQuery {
+    /// All objects of a resource, a page at a time.
+    pub fn all(target: &str, resource: &str, limit: u32) -> Self {
+        let (target, resource) = (target.to_owned(), resource.to_owned());
+        Self { target, resource, labels: None, fields: None, limit, after: None }
+    }
+
+    /// Only those that match a label selector.
+    #[must_use]
+    pub fn labelled(self, labels: &str) -> Self {
+        Self { labels: (!labels.is_empty()).then(|| labels.to_owned()), ..self }
+    }
+
+    /// The page after the one that gave the mark.
+    #[must_use]
+    pub fn after(self, mark: &str) -> Self {
+        Self { after: Some(mark.to_owned()), ..self }
+    }
+}
+
+/// The number that a quantity such as `500m`, `2Gi` or `231746n` stands for; none where it is no quantity.
+pub fn quantity(text: &str) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 13] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("n", 1e-9),
+        ("u", 1e-6),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+    ];
+    let plain = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    plain.or_else(|| {
+        let (number, factor) =
+            SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)))?;
+        Some(number.parse::<f64>().ok().filter(|number| number.is_finite())? * factor)
+    })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &Workload {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(self.target.clone());
+        let kind = match self.kind {
+            WorkloadKind::Deployment => "deployment",
+            WorkloadKind::StatefulSet => "statefulset",
+            WorkloadKind::DaemonSet => "daemonset",
+        };
+        to.push(kind.to_owned());
+        to.push(self.name.clone());
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &PodRef {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(self.target.clone());
+        to.push(self.name.clone());
+        to.extend(self.container.clone());
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &LogQuery {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(if self.previous { "previous" } else { "current" }.to_owned());
+        to.push(self.matching.clone().unwrap_or_default());
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &ObjectQuery {
+    fn write(self, to: &mut Vec<String>) {
+        to.push(self.target.clone());
+        to.push(self.resource.clone());
+        to.extend(self.after.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_numbers() {
+        for (text, expected) in [("2", 2.0), ("500m", 0.5), ("2Gi", 2_147_483_648.0), ("96312Ki", 98_623_488.0)] {
+            assert_eq!(quantity(text), Some(expected), "{text}");
+        }
+        for text in ["", "m", "two", "1 Gi", "inf"] {
+            assert_eq!(quantity(text), None, "{text}");
+        }
+    }
+}
