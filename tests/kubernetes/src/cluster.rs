@@ -1,0 +1,289 @@
+//! The handle that a test holds: a running server, and ways to look at its world and to change it without rights.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::answer::Body;
+use crate::api;
+use crate::controllers::Controllers;
+use crate::faults::Trouble;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::objects;
+use crate::request::Request;
+use crate::resources;
+use crate::server::{self, Shared};
+use crate::world::World;
+
+/// The manager that a plain `kubectl apply` leaves behind.
+const KUBECTL: &str = "kubectl-client-side-apply";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A running stand-in. It ends when the handle is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    tokens: BTreeMap<&'static str, String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cluster {
+    /// Starts an empty cluster with namespace `shop` and its service account `agent`.
+    ///
+    /// The server has a thread of its own, so that blocking tests can use it as well.
+    pub async fn start() -> anyhow::Result<Self> {
+        let mut world = World::new();
+        world.plant(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "agent", "namespace": "shop"}});
+        world.plant(account);
+        let agent = world.service_account("shop", "agent").context("the account was just planted")?;
+        let tokens = BTreeMap::from([
+            ("agent", world.tokens.issue(agent, crate::identity::OWN_AUDIENCE)),
+            ("admin", world.tokens.issue(Identity::admin(), crate::identity::OWN_AUDIENCE)),
+            ("anonymous", String::new()),
+            ("bad-token", "garbage".to_owned()),
+        ]);
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
+        listener.set_nonblocking(true).context("cannot make the socket non-blocking")?;
+        let address = listener.local_addr().context("a bound socket has no address")?;
+        let shared = Shared::new(world);
+        let (stop, stopped) = oneshot::channel();
+        let thread = spawn(listener, Arc::clone(&shared), stopped)?;
+        Ok(Cluster { address, shared, tokens, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Address of the server, such as `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The token of `agent` or `admin`; none for `anonymous`, and garbage for `bad-token`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no caller of that name.
+    #[must_use]
+    pub fn token(&self, name: &str) -> &str {
+        self.tokens.get(name).expect("agent, admin, anonymous or bad-token")
+    }
+
+    /// A token of any service account that exists, for the server itself or for another audience.
+    #[must_use]
+    pub fn issue_token(&self, namespace: &str, account: &str, audience: Option<&str>) -> Option<String> {
+        let audience = audience.unwrap_or(crate::identity::OWN_AUDIENCE);
+        self.shared.with(|world| {
+            let who = world.service_account(namespace, account)?;
+            Some(world.tokens.issue(who, audience))
+        })
+    }
+
+    /// From now on the token is as good as garbage.
+    pub fn revoke(&self, token: &str) {
+        self.shared.with(|world| world.tokens.revoke(token));
+    }
+
+    /// A kubeconfig, in YAML, with which this caller finds the cluster; `namespace` is the default one.
+    #[must_use]
+    pub fn kubeconfig(&self, name: &str, namespace: &str) -> String {
+        let url = self.url();
+        let user = match self.token(name) {
+            "" => "{}".to_owned(),
+            token => format!("{{token: {token}}}"),
+        };
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\nclusters:\n- {{name: stand-in, cluster: {{server: \
+             \"{url}\"}}}}\nusers:\n- {{name: {name}, user: {user}}}\ncontexts:\n- {{name: stand-in, context: {{cluster: \
+             stand-in, user: {name}, namespace: {namespace}}}}}\n"
+        )
+    }
+
+    /// Stores an object as it is, without asking anybody: no defaults, no rules. What an object must have and this one
+    /// has not is filled in: uid, time of creation, generation, version.
+    pub fn put(&self, object: Value) -> Value {
+        self.shared.with(|world| world.plant(object))
+    }
+
+    /// An object as it is stored; `kind` is written `apps/v1/Deployment` or `v1/Pod`. The namespace is empty for what has
+    /// none.
+    #[must_use]
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let storage = storage(kind);
+        self.shared.with(|world| world.store.get(&storage, namespace, name).cloned())
+    }
+
+    /// All objects of a kind in a namespace, or in all.
+    #[must_use]
+    pub fn list(&self, kind: &str, namespace: Option<&str>) -> Vec<Value> {
+        let storage = storage(kind);
+        self.shared.with(|world| world.store.list(&storage, namespace).cloned().collect())
+    }
+
+    /// Takes an object away at once.
+    pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let storage = storage(kind);
+        self.shared.with(|world| world.store.delete(&storage, namespace, name))
+    }
+
+    /// Applies documents in YAML as `kubectl apply` does, as admin: with defaults, rules and field managers.
+    pub fn apply(&self, yaml: &str) -> anyhow::Result<()> {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("not YAML")?;
+        let authorization = format!("Bearer {}", self.token("admin"));
+        self.shared.with(|world| {
+            documents.into_iter().filter(|it| !it.is_null()).try_for_each(|it| apply_one(world, it, &authorization))
+        })
+    }
+
+    /// All requests so far, in the order in which they were read.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.requests()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        self.shared.forget_requests();
+    }
+
+    /// Lets something go wrong: the next request, or as the trouble says.
+    pub fn fail(&self, trouble: impl Into<Trouble>) {
+        self.shared.trouble(trouble.into());
+    }
+
+    /// Moves the time on. Watches end and deadlines pass by this time alone.
+    pub fn advance(&self, by: Duration) {
+        self.shared.with(|world| world.clock.advance(by));
+    }
+
+    /// The time in the cluster, as `creationTimestamp` would have it.
+    #[must_use]
+    pub fn now(&self) -> String {
+        self.shared.with(|world| world.clock.seconds())
+    }
+
+    /// The version of the last change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.with(|world| world.store.version())
+    }
+
+    /// Forgets the history: versions and continue tokens from before are too old.
+    pub fn compact(&self) {
+        self.shared.with(|world| world.store.compact());
+    }
+
+    /// Sets what metrics.k8s.io does.
+    pub fn set_metrics(&self, metrics: Metrics) {
+        self.shared.with(|world| world.metrics = metrics);
+    }
+
+    /// One more line in the log of a container, written so long ago.
+    pub fn log(&self, namespace: &str, pod: &str, container: &str, ago: Duration, line: &str) {
+        self.shared.with(|world| {
+            let time = world.clock.now() - ago;
+            world.logs.write(namespace, pod, container, time, line);
+        });
+    }
+
+    /// One more line in the log of a container's run before its last restart, written so long ago.
+    pub fn log_previous(&self, namespace: &str, pod: &str, container: &str, ago: Duration, line: &str) {
+        self.shared.with(|world| {
+            let time = world.clock.now() - ago;
+            world.logs.write_previous(namespace, pod, container, time, line);
+        });
+    }
+
+    /// The kubelet of this node does not answer any more.
+    pub fn lose_node(&self, node: &str) {
+        self.shared.with(|world| world.dead_nodes.insert(node.to_owned()));
+    }
+
+    /// The kubelet of this node answers again.
+    pub fn restore_node(&self, node: &str) {
+        self.shared.with(|world| world.dead_nodes.remove(node));
+    }
+
+    /// What moves the world. Nothing moves by itself.
+    #[must_use]
+    pub fn controllers(&self) -> Controllers<'_> {
+        Controllers::new(&self.shared)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The receiver is gone only if the thread has already ended.
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            eprintln!("the stand-in of {} panicked", self.address);
+        }
+    }
+}
+
+fn spawn(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    stopped: oneshot::Receiver<()>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let listener = {
+        let _guard = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).context("cannot listen")?
+    };
+    Ok(std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = server::serve(listener, shared) => {}
+                _ = stopped => {}
+            }
+        });
+    }))
+}
+
+/// `apps/v1/Deployment` is stored under `apps/deployments`.
+fn storage(kind: &str) -> String {
+    let (api_version, kind) = kind.rsplit_once('/').expect("a kind with its version, such as v1/Pod");
+    resources::of_kind(api_version, kind).expect("a kind that the stand-in serves").storage()
+}
+
+fn apply_one(world: &mut World, mut object: Value, authorization: &str) -> anyhow::Result<()> {
+    let resource = crate::world::resource_of(&object);
+    let (name, space) = (objects::name(&object).to_owned(), objects::namespace(&object).to_owned());
+    let mut plain = object.clone();
+    objects::set(&mut plain, "/metadata/annotations", json!({}));
+    let last = Value::from(format!("{plain}\n"));
+    objects::set(&mut object, &format!("/metadata/annotations/{}", LAST_APPLIED.replace('/', "~1")), last);
+    let group = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let place = if space.is_empty() { String::new() } else { format!("/namespaces/{space}") };
+    let collection = format!("{group}/{}{place}/{}", resource.version, resource.plural);
+    let is_there = world.store.get(&resource.storage(), &space, &name).is_some();
+    let (method, path, content_type) = if is_there {
+        ("PATCH", format!("{collection}/{name}"), "application/merge-patch+json")
+    } else {
+        ("POST", collection, "application/json")
+    };
+    let request = Request {
+        method: method.to_owned(),
+        path,
+        query: vec![("fieldManager".to_owned(), KUBECTL.to_owned())],
+        content_type: content_type.to_owned(),
+        authorization: authorization.to_owned(),
+        body: object.to_string().into_bytes(),
+        ..Request::default()
+    };
+    let answer = api::answer(world, &request);
+    match (&answer.body, answer.status) {
+        (_, 200..300) => Ok(()),
+        (Body::Whole(body), _) => anyhow::bail!("cannot apply {name}: {}", String::from_utf8_lossy(body)),
+        (Body::Watch(_), _) => anyhow::bail!("cannot apply {name}"),
+    }
+}

@@ -1,0 +1,95 @@
+//! When an answer is as recorded: the same status, the same headers, and the same shape, which is the set of paths in
+//! it and the type at each; for refusals also what they say in so many words.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::exchange::Exchange;
+use crate::http::Response;
+
+/// What is different, if anything.
+pub fn difference(exchange: &Exchange, response: &Response) -> Option<String> {
+    let ours = response.value(exchange.is_watch());
+    if response.status != exchange.status {
+        return Some(format!("status {} instead of {}: {ours}", response.status, exchange.status));
+    }
+    for name in ["content-type", "retry-after", "warning"] {
+        let wanted = exchange.headers.get(name).and_then(Value::as_str);
+        if response.header(name) != wanted {
+            return Some(format!("{name} {:?} instead of {wanted:?}", response.header(name)));
+        }
+    }
+    let theirs = &exchange.answer;
+    if exchange.status >= 400 && theirs.is_object() {
+        let (wanted, is) = (said(theirs), said(&ours));
+        if wanted != is {
+            return Some(format!("says {is:?} instead of {wanted:?}"));
+        }
+    }
+    if let (Value::String(wanted), Value::String(is)) = (theirs, &ours) {
+        return text_difference(exchange, wanted, is);
+    }
+    shape_difference(exchange, theirs, &ours)
+}
+
+/// What a refusal says: the members that a client may rely on.
+fn said(status: &Value) -> Vec<String> {
+    let members = ["/status", "/reason", "/code", "/details/group", "/details/kind"];
+    let members = members.iter().map(|pointer| status.pointer(pointer).cloned().unwrap_or_default().to_string());
+    let causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
+    let causes = causes.map(|cause| {
+        let member = |key: &str| cause.get(key).cloned().unwrap_or_default().to_string();
+        format!("{} {}", member("reason"), member("field"))
+    });
+    members.chain(causes).collect()
+}
+
+/// Text is the same, but for the time at the start of the lines of a log that has it.
+fn text_difference(exchange: &Exchange, wanted: &str, is: &str) -> Option<String> {
+    let plain = |text: &str| -> Vec<String> {
+        let without_time = |line: &str| line.split_once(' ').map_or(line, |(_, rest)| rest).to_owned();
+        match exchange.path.contains("timestamps=true") {
+            true => text.lines().map(without_time).collect(),
+            false => vec![text.to_owned()],
+        }
+    };
+    (plain(wanted) != plain(is)).then(|| format!("text {is:?} instead of {wanted:?}"))
+}
+
+fn shape_difference(exchange: &Exchange, theirs: &Value, ours: &Value) -> Option<String> {
+    let wanted = shape(theirs);
+    let mut is = shape(ours);
+    // The record leaves managedFields out except where they are the point.
+    if !wanted.iter().any(|path| path.contains("/managedFields")) {
+        is.retain(|path| !path.contains("/managedFields"));
+    }
+    let missing: Vec<&String> = wanted.difference(&is).collect();
+    let surplus: Vec<&String> = is.difference(&wanted).filter(|_| !exchange.is_shortened()).collect();
+    let is_same = missing.is_empty() && surplus.is_empty();
+    (!is_same).then(|| format!("missing {missing:?}, too much {surplus:?}"))
+}
+
+/// All paths with their types; of a list, the union over its elements.
+fn shape(value: &Value) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    walk(value, "", &mut paths);
+    paths
+}
+
+fn walk(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    };
+    paths.insert(format!("{path}: {kind}"));
+    match value {
+        Value::Array(list) => list.iter().for_each(|item| walk(item, &format!("{path}/*"), paths)),
+        Value::Object(map) => map.iter().for_each(|(key, item)| walk(item, &format!("{path}/{key}"), paths)),
+        _ => {}
+    }
+}
