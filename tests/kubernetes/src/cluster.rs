@@ -52,6 +52,16 @@ impl Cluster {
             ("anonymous", String::new()),
             ("bad-token", "garbage".to_owned()),
         ]);
+        Self::serve(world, tokens)
+    }
+
+    /// Starts another cluster with everything that is in this one, as it is now. The requests and the faults are not
+    /// taken along; the tokens are.
+    pub async fn copy(&self) -> anyhow::Result<Self> {
+        Self::serve(self.shared.with(|world| world.clone()), self.tokens.clone())
+    }
+
+    fn serve(world: World, tokens: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
         listener.set_nonblocking(true).context("cannot make the socket non-blocking")?;
         let address = listener.local_addr().context("a bound socket has no address")?;

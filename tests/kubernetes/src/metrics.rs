@@ -67,7 +67,11 @@ pub fn answer(world: &World, request: &Request, target: &Target) -> Result<Answe
     if target.name.is_empty() {
         let labels = Labels::parse(request.parameter("labelSelector").unwrap_or_default())?;
         let items: Vec<Value> = samples.into_iter().filter(|sample| labels.matches(sample)).collect();
-        let metadata = json!({"continue": "", "resourceVersion": world.store.version().to_string()});
+        // A server without a sample says more about its list than one with samples.
+        let metadata = match world.metrics {
+            Metrics::There(_) => json!({}),
+            _ => json!({"continue": "", "resourceVersion": world.store.version().to_string()}),
+        };
         let (kind, version) = (format!("{}List", target.resource.kind), target.resource.api_version());
         return Ok(Answer::json(200, json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": items})));
     }

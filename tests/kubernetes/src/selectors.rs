@@ -175,15 +175,6 @@ impl Fields {
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(pointer, is_equal, wanted)| (objects::text(object, pointer) == wanted) == *is_equal)
     }
-
-    /// The one name that is asked for, if the only condition is a name: such a request is for that object.
-    #[must_use]
-    pub fn single_name(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [(pointer, true, name)] if pointer == "/metadata/name" => Some(name),
-            _ => None,
-        }
-    }
 }
 
 const POD_FIELDS: [&str; 9] = [

@@ -21,8 +21,8 @@ pub struct Watch {
     selection: Selection,
     /// The last version that was looked at.
     seen: u64,
-    /// The last version that the client knows of.
-    told: u64,
+    /// The version that it began with.
+    start: u64,
     first: Vec<Value>,
     is_broken: bool,
     deadline: Option<Timestamp>,
@@ -53,7 +53,7 @@ pub fn answer(world: &World, request: &Request, target: &Target) -> Result<Answe
         storage: target.resource.storage(),
         selection,
         seen: from.unwrap_or(current),
-        told: from.unwrap_or(current),
+        start: from.unwrap_or(current),
         first: Vec::new(),
         is_broken: false,
         deadline: timeout.and_then(|seconds| world.clock.now().checked_add(SignedDuration::from_secs(seconds)).ok()),
@@ -75,13 +75,11 @@ impl Watch {
             return Lines { lines, is_over: true };
         }
         let changes = world.store.changes_after(&self.storage, self.seen);
-        let news: Vec<(u64, Value)> = changes.filter_map(|change| Some((change.version, self.line(change)?))).collect();
-        self.told = news.last().map_or(self.told, |(version, _)| *version);
+        lines.extend(changes.filter_map(|change| self.line(change)));
         self.seen = world.store.version();
-        lines.extend(news.into_iter().map(|(_, line)| line));
         let is_over = self.deadline.is_some_and(|deadline| world.clock.now() >= deadline);
         // A bookmark says how far the watch has come; when it has not, there is nothing to say.
-        if is_over && self.sends_bookmarks && self.seen > self.told {
+        if is_over && self.sends_bookmarks && self.seen > self.start {
             lines.push(self.bookmark(None));
         }
         Lines { lines, is_over }

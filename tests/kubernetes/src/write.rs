@@ -200,6 +200,9 @@ pub fn stored_type(resource: &Resource) -> Option<&'static str> {
 pub fn add(world: &mut World, target: &Target, object: Value, options: &Options) -> Result<Stored, Failure> {
     let resource = target.resource;
     let mut object = with_type(resource, object);
+    if resource.is_namespaced {
+        objects::set(&mut object, "/metadata/namespace", target.space());
+    }
     let name = objects::name(&object).to_owned();
     let now = world.clock.seconds();
     let managed = object.pointer("/metadata/managedFields").cloned();

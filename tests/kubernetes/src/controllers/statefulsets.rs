@@ -60,7 +60,8 @@ fn current_revision(world: &mut World, set: &Value) -> String {
     if let Some(annotations) = set.pointer("/metadata/annotations") {
         objects::set(&mut made, "/metadata/annotations", annotations.clone());
     }
-    put(world, made);
+    // Its name is taken only if it is this very revision.
+    let _ = super::create(world, made);
     name
 }
 

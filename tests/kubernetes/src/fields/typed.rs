@@ -39,7 +39,9 @@ impl Comparison {
             for field in UNOWNED {
                 set.strip(&["f:metadata", field]);
             }
-            set.strip(&["f:metadata"]);
+            for field in ["f:apiVersion", "f:kind", "f:metadata"] {
+                set.strip(&[field]);
+            }
         }
         comparison
     }

@@ -5,17 +5,22 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 use crate::http::Call;
-use crate::{replay, shape};
+use crate::replay;
+use crate::shape::{self, Managed};
 
 /// Sends every line that says what it rests on; gives those that failed, and how.
 pub async fn run(exchanges: &[Exchange]) -> Vec<(&str, String)> {
+    let seeded = Cluster::start().await.expect("a cluster starts");
+    replay::seed(&seeded);
+    replay::bind_delegator(&seeded);
     let mut failures = Vec::new();
     for exchange in exchanges.iter().filter(|exchange| !exchange.given.is_empty()) {
-        let cluster = Cluster::start().await.expect("a cluster starts");
-        replay::seed(&cluster);
-        replay::bind_delegator(&cluster);
+        let cluster = seeded.copy().await.expect("a cluster starts");
         let given = exchange.given.iter().filter_map(|id| exchanges.iter().find(|other| other.id == *id));
-        given.for_each(|other| load(&cluster, &other.answer));
+        let answers: Vec<&Value> = given.map(|other| &other.answer).collect();
+        answers.iter().for_each(|answer| load(&cluster, answer));
+        let has_owners = answers.iter().any(|answer| answer.pointer("/metadata/managedFields").is_some());
+        let managed = if has_owners { Managed::Known } else { Managed::Unknown };
         let call = Call {
             method: exchange.method.clone(),
             path: exchange.path.clone(),
@@ -24,11 +29,8 @@ pub async fn run(exchanges: &[Exchange]) -> Vec<(&str, String)> {
             accept: exchange.accept.clone(),
             body: exchange.body.clone(),
         };
-        if exchange.is_watch() {
-            continue;
-        }
         let difference = match call.send(&cluster.url()) {
-            Ok(response) => shape::difference(exchange, &response),
+            Ok(response) => shape::difference(exchange, &response, managed),
             Err(error) => Some(format!("no answer: {error:#}")),
         };
         failures.extend(difference.map(|difference| (exchange.id.as_str(), difference)));

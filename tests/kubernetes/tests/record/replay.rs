@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 use crate::http::{Call, Response};
-use crate::shape;
+use crate::shape::{self, Managed};
 use crate::translation::Translation;
 
 /// Sends every line in the course of the record; gives those that failed, and how.
@@ -84,7 +84,7 @@ impl Replay {
         if let Some(token) = ours.pointer("/status/token").and_then(Value::as_str) {
             self.made_token = token.to_owned();
         }
-        shape::difference(exchange, response)
+        shape::difference(exchange, response, Managed::Known)
     }
 
     /// Goes on until an object is as wanted, one step at a time.
@@ -123,6 +123,9 @@ impl Replay {
                 reason(api, "Progressing") == "ReplicaSetUpdated" && api["status"].get("unavailableReplicas").is_none()
             }),
             "sts-rolling" => self.until("apps/v1/StatefulSet", "redis", |redis| redis["status"]["updatedReplicas"] == 1),
+            "env-remove" => self.until("apps/v1/Deployment", "api", |api| {
+                api["status"].get("unavailableReplicas").is_some() && api["status"]["updatedReplicas"] == 1
+            }),
             "stuck-progressing" => controllers.complete(),
             "stuck-deadline" | "job-deadline" => {
                 controllers.complete();
@@ -153,9 +156,15 @@ impl Replay {
             }
             "hpa-list" => controllers.autoscale(),
             "watch-scale" | "watch-quiet" | "watch-deleted" => self.watch_from_now(exchange),
+            "watch-expired" => self.cluster.compact(),
             "list-continue-expired" => self.forget(exchange),
             "metrics-empty" => self.cluster.set_metrics(Metrics::Empty),
-            "metrics-list" => self.cluster.set_metrics(Metrics::There(Usage::default())),
+            "metrics-list" => {
+                self.cluster.set_metrics(Metrics::There(Usage::default()));
+                self.scale("worker", 2);
+                self.cluster.controllers().complete();
+                self.translation.forget_pods("worker");
+            }
             "metrics-absent" => self.cluster.set_metrics(Metrics::Absent),
             "metrics-down" => self.cluster.set_metrics(Metrics::Down),
             _ => {}

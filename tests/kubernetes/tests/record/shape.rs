@@ -8,8 +8,17 @@ use serde_json::Value;
 use crate::exchange::Exchange;
 use crate::http::Response;
 
+/// Whether the owners of fields were known before the request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Managed {
+    /// They are part of the answer.
+    Known,
+    /// What the line rests on was recorded without them, so they cannot be compared.
+    Unknown,
+}
+
 /// What is different, if anything.
-pub fn difference(exchange: &Exchange, response: &Response) -> Option<String> {
+pub fn difference(exchange: &Exchange, response: &Response, managed: Managed) -> Option<String> {
     let ours = response.value(exchange.is_watch());
     if response.status != exchange.status {
         return Some(format!("status {} instead of {}: {ours}", response.status, exchange.status));
@@ -30,7 +39,7 @@ pub fn difference(exchange: &Exchange, response: &Response) -> Option<String> {
     if let (Value::String(wanted), Value::String(is)) = (theirs, &ours) {
         return text_difference(exchange, wanted, is);
     }
-    shape_difference(exchange, theirs, &ours)
+    shape_difference(exchange, theirs, &ours, managed)
 }
 
 /// What a refusal says: the members that a client may rely on.
@@ -57,12 +66,19 @@ fn text_difference(exchange: &Exchange, wanted: &str, is: &str) -> Option<String
     (plain(wanted) != plain(is)).then(|| format!("text {is:?} instead of {wanted:?}"))
 }
 
-fn shape_difference(exchange: &Exchange, theirs: &Value, ours: &Value) -> Option<String> {
-    let wanted = shape(theirs);
+fn is_managed(path: &str) -> bool {
+    path.contains("/managedFields")
+}
+
+fn shape_difference(exchange: &Exchange, theirs: &Value, ours: &Value, managed: Managed) -> Option<String> {
+    let mut wanted = shape(theirs);
+    if managed == Managed::Unknown {
+        wanted.retain(|path| !is_managed(path));
+    }
     let mut is = shape(ours);
     // The record leaves managedFields out except where they are the point.
-    if !wanted.iter().any(|path| path.contains("/managedFields")) {
-        is.retain(|path| !path.contains("/managedFields"));
+    if !wanted.iter().any(|path| is_managed(path)) {
+        is.retain(|path| !is_managed(path));
     }
     let missing: Vec<&String> = wanted.difference(&is).collect();
     let surplus: Vec<&String> = is.difference(&wanted).filter(|_| !exchange.is_shortened()).collect();

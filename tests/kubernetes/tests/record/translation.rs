@@ -28,6 +28,12 @@ impl Translation {
         self.others.insert(recorded.to_owned(), ours.to_owned());
     }
 
+    /// All pods of a workload went and others came; their names may be matched anew.
+    pub fn forget_pods(&mut self, workload: &str) {
+        let prefix = format!("{workload}-");
+        self.names.retain(|recorded, _| !recorded.starts_with(&prefix));
+    }
+
     /// The name here of a pod of the record. A pod without a counterpart gets the first of its workload's that is free.
     pub fn pod(&mut self, cluster: &Cluster, recorded: &str) -> String {
         if let Some(known) = self.names.get(recorded) {
