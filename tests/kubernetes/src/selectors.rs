@@ -69,7 +69,10 @@ impl Labels {
     /// Whether the object's labels satisfy all conditions.
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
-        self.match_labels(&objects::labels(object))
+        match object.pointer("/metadata/labels").and_then(Value::as_object) {
+            Some(labels) => self.match_labels(labels),
+            None => self.match_labels(&Map::new()),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The objects, every change to them with its resourceVersion, and what was forgotten of that.
 //!
 //! There is one counter for the whole store, as in etcd. The store does not know what is in an object beyond its
-//! metadata, and never judges a change: that is done before.
+//! metadata, and never judges a change: that is done before. Objects are shared between the store, its history and its
+//! copies, so that a copy of a whole cluster is cheap.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -33,16 +35,16 @@ pub struct Change {
     /// What happened.
     pub happening: Happening,
     /// The object after it, or its last state if it is gone.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// The object before it.
-    pub before: Option<Value>,
+    pub before: Option<Arc<Value>>,
 }
 
 /// All objects.
 #[derive(Clone, Debug)]
 pub struct Store {
     version: u64,
-    objects: BTreeMap<Key, Value>,
+    objects: BTreeMap<Key, Arc<Value>>,
     history: Vec<Change>,
     oldest: u64,
     made: u64,
@@ -76,7 +78,7 @@ impl Store {
     /// An object.
     #[must_use]
     pub fn get(&self, storage: &str, namespace: &str, name: &str) -> Option<&Value> {
-        self.objects.get(&(storage.to_owned(), namespace.to_owned(), name.to_owned()))
+        self.objects.get(&(storage.to_owned(), namespace.to_owned(), name.to_owned())).map(Arc::as_ref)
     }
 
     /// The objects of a storage name in order of their keys, of one namespace or of all.
@@ -87,13 +89,13 @@ impl Store {
         let range = self.objects.range(start..);
         range
             .take_while(move |(key, _)| key.0 == storage && namespace.as_ref().is_none_or(|space| *space == key.1))
-            .map(|(_, object)| object)
+            .map(|(_, object)| object.as_ref())
     }
 
     /// The objects as they were at a version.
     #[must_use]
     pub fn list_at(&self, storage: &str, namespace: Option<&str>, version: u64) -> Vec<Value> {
-        let mut then: BTreeMap<&Key, &Value> = BTreeMap::new();
+        let mut then: BTreeMap<&Key, &Arc<Value>> = BTreeMap::new();
         for change in self.history.iter().filter(|change| change.version <= version && change.key.0 == storage) {
             match change.happening {
                 Happening::Added | Happening::Modified => then.insert(&change.key, &change.object),
@@ -101,7 +103,7 @@ impl Store {
             };
         }
         let of_namespace = then.into_iter().filter(|(key, _)| namespace.is_none_or(|space| space == key.1));
-        of_namespace.map(|(_, object)| object.clone()).collect()
+        of_namespace.map(|(_, object)| object.as_ref().clone()).collect()
     }
 
     /// The changes after a version, of one storage name.
@@ -115,9 +117,10 @@ impl Store {
         self.version += 1;
         objects::set(&mut object, "/metadata/resourceVersion", self.version.to_string());
         let key = (storage.to_owned(), objects::namespace(&object).to_owned(), objects::name(&object).to_owned());
-        let before = self.objects.insert(key.clone(), object.clone());
+        let shared = Arc::new(object.clone());
+        let before = self.objects.insert(key.clone(), Arc::clone(&shared));
         let happening = if before.is_some() { Happening::Modified } else { Happening::Added };
-        self.history.push(Change { version: self.version, key, happening, object: object.clone(), before });
+        self.history.push(Change { version: self.version, key, happening, object: shared, before });
         object
     }
 
@@ -132,7 +135,7 @@ impl Store {
         let mut stored = stored;
         objects::set(&mut stored, "/metadata/resourceVersion", version.to_string());
         let key = (storage.to_owned(), objects::namespace(&stored).to_owned(), objects::name(&stored).to_owned());
-        self.objects.insert(key, stored.clone());
+        self.objects.insert(key, Arc::new(stored.clone()));
         stored
     }
 
@@ -141,13 +144,13 @@ impl Store {
         let key = (storage.to_owned(), namespace.to_owned(), name.to_owned());
         let before = self.objects.remove(&key)?;
         self.version += 1;
-        let mut object = before.clone();
+        let mut object = before.as_ref().clone();
         objects::set(&mut object, "/metadata/resourceVersion", self.version.to_string());
         let change = Change {
             version: self.version,
             key,
             happening: Happening::Deleted,
-            object: object.clone(),
+            object: Arc::new(object.clone()),
             before: Some(before),
         };
         self.history.push(change);

@@ -95,7 +95,7 @@ impl Watch {
             (true, true, true) => "MODIFIED",
             (true, true, false) => "DELETED",
         };
-        Some(json!({"type": kind, "object": events::present(self.target.resource, change.object.clone())}))
+        Some(json!({"type": kind, "object": events::present(self.target.resource, change.object.as_ref().clone())}))
     }
 
     fn tell_expired(&mut self, version: u64, oldest: u64) {

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::all;
 use crate::delete;
 use crate::objects;
 use crate::resources;
@@ -14,10 +13,8 @@ const DEPENDENTS: [&str; 5] =
 /// Takes away whatever has lost its controller.
 pub fn sync(world: &mut World) {
     for storage in DEPENDENTS {
-        for object in all(world, storage) {
-            if objects::controller(&object).is_none_or(|owner| is_there(world, &object, owner)) {
-                continue;
-            }
+        let orphans = world.store.list(storage, None).filter(|object| is_orphan(world, object));
+        for object in orphans.cloned().collect::<Vec<Value>>() {
             let (space, name) = (objects::namespace(&object), objects::name(&object));
             if storage == "/pods" {
                 delete::pod(world, space, name, None);
@@ -26,6 +23,10 @@ pub fn sync(world: &mut World) {
             }
         }
     }
+}
+
+fn is_orphan(world: &World, object: &Value) -> bool {
+    objects::controller(object).is_some_and(|owner| !is_there(world, object, owner))
 }
 
 fn is_there(world: &World, object: &Value, owner: &Value) -> bool {

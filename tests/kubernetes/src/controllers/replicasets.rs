@@ -29,9 +29,11 @@ pub fn sync(world: &mut World) {
 /// The pods of a set. One that matches and has no controller becomes its own; one that does not match is let go.
 fn claim(world: &mut World, set: &Value) -> Vec<Value> {
     let selector = Labels::of(set.pointer("/spec/selector").unwrap_or(&Value::Null));
-    let in_space: Vec<Value> = world.store.list("/pods", Some(objects::namespace(set))).cloned().collect();
+    let in_space = world.store.list("/pods", Some(objects::namespace(set)));
+    let concerned = in_space.filter(|pod| objects::is_controlled_by(pod, objects::uid(set)) || selector.matches(pod));
+    let concerned: Vec<Value> = concerned.cloned().collect();
     let mut claimed = Vec::new();
-    for mut pod in in_space {
+    for mut pod in concerned {
         let is_own = objects::is_controlled_by(&pod, objects::uid(set));
         match (is_own, selector.matches(&pod)) {
             (true, true) => claimed.push(pod),
