@@ -25,7 +25,13 @@ pub fn prepare_new(resource: &Resource, object: &mut Value) {
     }
     let has_status = matches!(
         resource.plural.as_str(),
-        "deployments" | "replicasets" | "statefulsets" | "daemonsets" | "jobs" | "cronjobs" | "poddisruptionbudgets"
+        "deployments"
+            | "replicasets"
+            | "statefulsets"
+            | "daemonsets"
+            | "jobs"
+            | "cronjobs"
+            | "poddisruptionbudgets"
             | "horizontalpodautoscalers"
     );
     if has_status {
@@ -51,12 +57,15 @@ pub fn warnings(object: &Value) -> Vec<String> {
 
 fn fractions(container: &Value, place: &str) -> Vec<String> {
     let kinds = ["limits", "requests"].into_iter();
-    let amounts = kinds.filter_map(|kind| Some((kind, container.pointer(&format!("/resources/{kind}/memory"))?.as_str()?)));
+    let amounts =
+        kinds.filter_map(|kind| Some((kind, container.pointer(&format!("/resources/{kind}/memory"))?.as_str()?)));
     amounts
         .filter(|(_, text)| Quantity::parse(text).is_ok_and(|amount| !amount.is_whole()))
         .map(|(kind, text)| {
-            format!("{place}.resources.{kind}[memory]: fractional byte value \\\"{text}\\\" is invalid, must be an integer")
-                .replace("\\\"", "\"")
+            format!(
+                "{place}.resources.{kind}[memory]: fractional byte value \\\"{text}\\\" is invalid, must be an integer"
+            )
+            .replace("\\\"", "\"")
         })
         .collect()
 }

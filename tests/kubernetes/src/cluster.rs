@@ -22,6 +22,8 @@ use crate::resources;
 use crate::server::{self, Shared};
 use crate::world::World;
 
+/// What the recorded cluster held at the start.
+const SEED: &str = include_str!("../record/seed.yaml");
 /// The manager that a plain `kubectl apply` leaves behind.
 const KUBECTL: &str = "kubectl-client-side-apply";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -43,7 +45,8 @@ impl Cluster {
     pub async fn start() -> anyhow::Result<Self> {
         let mut world = World::new();
         world.plant(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "agent", "namespace": "shop"}});
+        let account =
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "agent", "namespace": "shop"}});
         world.plant(account);
         let agent = world.service_account("shop", "agent").context("the account was just planted")?;
         let tokens = BTreeMap::from([
@@ -53,6 +56,16 @@ impl Cluster {
             ("bad-token", "garbage".to_owned()),
         ]);
         Self::serve(world, tokens)
+    }
+
+    /// Starts a cluster with the workloads of `record/seed.yaml`, rolled out: Deployments `api`, `worker` and `billing`,
+    /// StatefulSets `postgres` and `redis`, four Deployments in trouble, a CronJob, an autoscaler, budgets, a quota, and
+    /// the agent's Roles.
+    pub async fn seeded() -> anyhow::Result<Self> {
+        let cluster = Self::start().await?;
+        cluster.apply(SEED)?;
+        cluster.controllers().complete();
+        Ok(cluster)
     }
 
     /// Starts another cluster with everything that is in this one, as it is now. The requests and the faults are not

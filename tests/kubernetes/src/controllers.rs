@@ -31,7 +31,6 @@ use crate::server::Shared;
 use crate::world::World;
 use crate::write::{self, Options};
 
-
 /// Name under which controllers write.
 const MANAGER: &str = "kube-controller-manager";
 /// More steps than any rollout of a test takes.

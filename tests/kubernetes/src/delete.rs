@@ -21,7 +21,8 @@ impl Preconditions {
     /// Reads the preconditions of delete options.
     #[must_use]
     pub fn read(options: &Value) -> Self {
-        let text = |key: &str| options.pointer(&format!("/preconditions/{key}")).and_then(Value::as_str).map(str::to_owned);
+        let text =
+            |key: &str| options.pointer(&format!("/preconditions/{key}")).and_then(Value::as_str).map(str::to_owned);
         Preconditions { uid: text("uid"), version: text("resourceVersion") }
     }
 

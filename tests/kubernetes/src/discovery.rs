@@ -20,7 +20,10 @@ pub fn answer(request: &Request, metrics: &Metrics) -> Option<Answer> {
         ["healthz" | "readyz" | "livez"] => Some(Answer::text(200, "ok")),
         ["api"] if wants_aggregated => Some(aggregated(&[("", "v1")])),
         ["apis"] if wants_aggregated => Some(aggregated(&groups)),
-        ["api"] => Some(Answer::json(200, json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}))),
+        ["api"] => Some(Answer::json(
+            200,
+            json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+        )),
         ["apis"] => Some(Answer::json(200, group_list(&groups))),
         ["api", "v1"] => Some(Answer::json(200, resource_list("", "v1"))),
         ["apis", group] => Some(known(&groups, group, |_| group_document(&groups, group))),

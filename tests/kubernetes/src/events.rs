@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn an_event_survives_the_change_of_its_dress() {
         let new = resources::find("events.k8s.io", "v1", "events").unwrap();
-        let about = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop", "uid": "1"}});
+        let about =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop", "uid": "1"}});
         let note = Note {
             component: "kubelet",
             host: "node-0",

@@ -47,7 +47,8 @@ fn spend_budget(world: &mut World, pod: &Value, is_dry_run: bool) -> Result<(), 
     };
     let budgets: Vec<Value> = world.store.list(BUDGETS, Some(space)).filter(covers).cloned().collect();
     let [budget] = budgets.as_slice() else {
-        let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        let message =
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         return if budgets.is_empty() { Ok(()) } else { Err(Failure::internal(message)) };
     };
     let allowed = objects::number(budget, "/status/disruptionsAllowed").unwrap_or_default();

@@ -13,8 +13,8 @@ pub struct Failure {
     pub code: u16,
     reason: Option<&'static str>,
     message: String,
-    details: Option<Map<String, Value>>,
-    metadata: Value,
+    details: Option<Box<Map<String, Value>>>,
+    next_page: Option<String>,
     retry_after: Option<u64>,
 }
 
@@ -61,13 +61,13 @@ impl Cause {
 
 impl Failure {
     fn new(code: u16, reason: Option<&'static str>, message: impl Into<String>) -> Self {
-        Failure { code, reason, message: message.into(), details: None, metadata: json!({}), retry_after: None }
+        Failure { code, reason, message: message.into(), details: None, next_page: None, retry_after: None }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
         let members = [("name", name), ("group", group), ("kind", kind)];
         let given = members.iter().filter(|(_, value)| !value.is_empty());
-        self.details = Some(given.map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect());
+        self.details = Some(Box::new(given.map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect()));
         self
     }
 
@@ -181,9 +181,7 @@ impl Failure {
     #[must_use]
     pub fn expired(message: &str, next: Option<String>) -> Self {
         let mut failure = Self::new(410, Some("Expired"), message);
-        if let Some(next) = next {
-            failure.metadata = json!({"continue": next});
-        }
+        failure.next_page = next;
         failure
     }
 
@@ -211,7 +209,8 @@ impl Failure {
     /// A JSON patch whose test failed, or whose path is not there.
     #[must_use]
     pub fn patch_rejected() -> Self {
-        Self::new(422, Some("Invalid"), "the server rejected our request due to an error in our request").about("", "", "")
+        Self::new(422, Some("Invalid"), "the server rejected our request due to an error in our request")
+            .about("", "", "")
     }
 
     /// A budget forbids the eviction for now.
@@ -221,7 +220,7 @@ impl Failure {
         let text = "Cannot evict pod as it would violate the pod's disruption budget.";
         let mut failure = Self::new(429, Some("TooManyRequests"), text);
         let cause = json!({"reason": cause.reason, "message": cause.message});
-        failure.details = Some(Map::from_iter([("causes".to_owned(), json!([cause]))]));
+        failure.details = Some(Box::new(Map::from_iter([("causes".to_owned(), json!([cause]))])));
         failure
     }
 
@@ -229,7 +228,7 @@ impl Failure {
     #[must_use]
     pub fn too_many_requests(retry_after: u64) -> Self {
         let mut failure = Self::new(429, Some("TooManyRequests"), "too many requests, please try again later");
-        failure.details = Some(Map::from_iter([("retryAfterSeconds".to_owned(), retry_after.into())]));
+        failure.details = Some(Box::new(Map::from_iter([("retryAfterSeconds".to_owned(), retry_after.into())])));
         failure.retry_after = Some(retry_after);
         failure
     }
@@ -252,7 +251,7 @@ impl Failure {
         let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
         let mut failure = Self::new(504, Some("Timeout"), message);
         let details = [("causes".to_owned(), json!([cause])), ("retryAfterSeconds".to_owned(), 1.into())];
-        failure.details = Some(Map::from_iter(details));
+        failure.details = Some(Box::new(Map::from_iter(details)));
         failure.retry_after = Some(1);
         failure
     }
@@ -260,13 +259,14 @@ impl Failure {
     /// The Status object.
     #[must_use]
     pub fn to_status(&self) -> Value {
+        let metadata = self.next_page.as_ref().map_or(json!({}), |next| json!({"continue": next}));
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure",
             "message": self.message, "code": self.code,
         });
         if let Some(members) = status.as_object_mut() {
             members.extend(self.reason.map(|reason| ("reason".to_owned(), reason.into())));
-            members.extend(self.details.clone().map(|details| ("details".to_owned(), details.into())));
+            members.extend(self.details.clone().map(|details| ("details".to_owned(), Value::Object(*details))));
         }
         status
     }

@@ -117,7 +117,9 @@ impl Tokens {
             return Ok((known.identity.clone(), known.audience.clone()));
         }
         let has = &known.audience;
-        Err(format!("[invalid bearer token, token audiences [{has:?}] is invalid for the target audiences {audiences:?}]"))
+        Err(format!(
+            "[invalid bearer token, token audiences [{has:?}] is invalid for the target audiences {audiences:?}]"
+        ))
     }
 }
 

@@ -96,8 +96,11 @@ fn wanted(world: &World, request: &Request, target: &Target) -> Result<Wanted, F
 fn choose(pod: &Value, named: Option<&str>) -> Result<String, Failure> {
     let name = objects::name(pod);
     let lists = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
-    let all: Vec<&str> =
-        lists.iter().flat_map(|list| objects::items(pod, list)).map(|container| objects::text(container, "/name")).collect();
+    let all: Vec<&str> = lists
+        .iter()
+        .flat_map(|list| objects::items(pod, list))
+        .map(|container| objects::text(container, "/name"))
+        .collect();
     match (named, all.as_slice()) {
         (Some(named), all) if all.contains(&named) => Ok(named.to_owned()),
         (Some(named), _) => Err(Failure::bad_request(format!("container {named} is not valid for pod {name}"))),

@@ -60,7 +60,9 @@ pub fn answer(world: &World, request: &Request, target: &Target) -> Result<Answe
     let samples: Vec<Value> = match &world.metrics {
         Metrics::There(usage) if target.resource.plural == "pods" => {
             let pods = world.store.list("/pods", target.namespace.as_deref());
-            pods.filter(|pod| objects::text(pod, "/status/phase") == "Running").map(|pod| sample(world, usage, pod)).collect()
+            pods.filter(|pod| objects::text(pod, "/status/phase") == "Running")
+                .map(|pod| sample(world, usage, pod))
+                .collect()
         }
         _ => Vec::new(),
     };
@@ -73,9 +75,13 @@ pub fn answer(world: &World, request: &Request, target: &Target) -> Result<Answe
             _ => json!({"continue": "", "resourceVersion": world.store.version().to_string()}),
         };
         let (kind, version) = (format!("{}List", target.resource.kind), target.resource.api_version());
-        return Ok(Answer::json(200, json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": items})));
+        return Ok(Answer::json(
+            200,
+            json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}),
+        ));
     }
-    let mut found = samples.into_iter().find(|sample| objects::name(sample) == target.name).ok_or_else(|| target.missing())?;
+    let mut found =
+        samples.into_iter().find(|sample| objects::name(sample) == target.name).ok_or_else(|| target.missing())?;
     objects::set(&mut found, "/kind", target.resource.kind.clone());
     objects::set(&mut found, "/apiVersion", target.resource.api_version());
     Ok(Answer::json(200, found))

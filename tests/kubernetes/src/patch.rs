@@ -73,7 +73,9 @@ pub fn patched(
             let why = format!("strict decoding error: unknown field \"{field}\"");
             Err(Failure::patch_does_not_fit(&quoted, &why))
         }
-        (Validation::Warn, _) => Ok((value, unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect())),
+        (Validation::Warn, _) => {
+            Ok((value, unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect()))
+        }
         _ => Ok((value, Vec::new())),
     }
 }

@@ -26,9 +26,8 @@ const SUFFIXES: [(&str, i128); 14] = [
 impl Quantity {
     /// Reads an amount; the error is the server's message.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let refusal = || {
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()
-        };
+        let refusal =
+            || "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned();
         let (sign, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),
             None => (1, text.strip_prefix('+').unwrap_or(text)),

@@ -18,29 +18,51 @@ pub fn built_in() -> Vec<Value> {
     let everybody = [("Group", "system:authenticated")];
     let anybody = [("Group", "system:authenticated"), ("Group", "system:unauthenticated")];
     let accounts = [("Group", "system:serviceaccounts")];
-    let mut objects = vec![cluster_role("cluster-admin", json!([
-        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]},
-    ]))];
-    objects.push(cluster_role("system:auth-delegator", json!([
-        {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"]},
-        {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"]},
-    ])));
+    let mut objects = vec![cluster_role(
+        "cluster-admin",
+        json!([
+            {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]},
+        ]),
+    )];
+    objects.push(cluster_role(
+        "system:auth-delegator",
+        json!([
+            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"]},
+            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"]},
+        ]),
+    ));
     let bound = [
-        ("system:basic-user", &everybody[..], json!([
-            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
-             "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
-            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
-        ])),
-        ("system:discovery", &everybody[..], json!([{"verbs": ["get"], "nonResourceURLs": [
-            "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
-            "/version/",
-        ]}])),
-        ("system:public-info-viewer", &anybody[..], json!([
-            {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]},
-        ])),
-        ("system:service-account-issuer-discovery", &accounts[..], json!([
-            {"verbs": ["get"], "nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"]},
-        ])),
+        (
+            "system:basic-user",
+            &everybody[..],
+            json!([
+                {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
+                 "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
+                {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
+            ]),
+        ),
+        (
+            "system:discovery",
+            &everybody[..],
+            json!([{"verbs": ["get"], "nonResourceURLs": [
+                "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
+                "/version/",
+            ]}]),
+        ),
+        (
+            "system:public-info-viewer",
+            &anybody[..],
+            json!([
+                {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]},
+            ]),
+        ),
+        (
+            "system:service-account-issuer-discovery",
+            &accounts[..],
+            json!([
+                {"verbs": ["get"], "nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"]},
+            ]),
+        ),
     ];
     for (name, subjects, rules) in bound {
         objects.push(cluster_role(name, rules));
@@ -100,7 +122,8 @@ pub fn rules(store: &Store, who: &Identity, namespace: &str) -> (Vec<Value>, Vec
 
 fn granted(store: &Store, who: &Identity, namespace: Option<&str>) -> Vec<Granted> {
     let cluster = store.list(CLUSTER_ROLE_BINDINGS, None).map(|binding| (binding, None));
-    let own = namespace.into_iter().flat_map(|space| store.list(ROLE_BINDINGS, Some(space)).map(move |it| (it, Some(space))));
+    let own =
+        namespace.into_iter().flat_map(|space| store.list(ROLE_BINDINGS, Some(space)).map(move |it| (it, Some(space))));
     let mut granted = Vec::new();
     for (binding, space) in cluster.chain(own) {
         let Some(subject) = objects::items(binding, "/subjects").find(|subject| is_subject(subject, who)) else {

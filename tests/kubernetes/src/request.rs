@@ -49,7 +49,10 @@ impl Request {
     #[must_use]
     pub fn parse_query(text: &str) -> Vec<(String, String)> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(key, value)| (decode(key), decode(value))).collect()
+        pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(key, value)| (decode(key), decode(value)))
+            .collect()
     }
 }
 
@@ -231,7 +234,11 @@ mod tests {
         for (path, wanted) in cases {
             let place = Place::parse(path).unwrap();
             let space = place.namespace.as_deref().unwrap_or_default();
-            assert_eq!((space, place.plural.as_str(), place.name.as_str(), place.subresource.as_str()), wanted, "{path}");
+            assert_eq!(
+                (space, place.plural.as_str(), place.name.as_str(), place.subresource.as_str()),
+                wanted,
+                "{path}"
+            );
         }
         assert_eq!(Place::parse("/apis/apps/v1"), None);
         assert!(Place::parse("/apis/apps/v1/deploymentz").unwrap().target().is_none());

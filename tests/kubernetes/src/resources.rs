@@ -146,9 +146,8 @@ fn parse(text: &str) -> Vec<Resource> {
             short_names: dash(word()).into_iter().collect(),
             categories: dash(word()).into_iter().collect(),
             hash: dash(word()),
-            kind_group: dash(word()).and_then(|pair| {
-                pair.split_once('/').map(|(group, version)| (group.to_owned(), version.to_owned()))
-            }),
+            kind_group: dash(word())
+                .and_then(|pair| pair.split_once('/').map(|(group, version)| (group.to_owned(), version.to_owned()))),
         });
     }
     resources
@@ -185,6 +184,9 @@ mod tests {
 
     #[test]
     fn events_of_both_groups_are_the_same_objects() {
-        assert_eq!(find("", "v1", "events").unwrap().storage(), find("events.k8s.io", "v1", "events").unwrap().storage());
+        assert_eq!(
+            find("", "v1", "events").unwrap().storage(),
+            find("events.k8s.io", "v1", "events").unwrap().storage()
+        );
     }
 }

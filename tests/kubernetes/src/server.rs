@@ -140,9 +140,8 @@ async fn respond(
 
 async fn read(incoming: hyper::Request<Incoming>) -> Request {
     let (head, body) = incoming.into_parts();
-    let header = |name: &str| {
-        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
+    let header =
+        |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (accept, content_type) = (header("accept"), header("content-type"));
     let (user_agent, authorization) = (header("user-agent"), header("authorization"));
     // A body that breaks off is one that is not JSON.

@@ -107,7 +107,8 @@ impl Watch {
     fn tell_what_is_there(&mut self, world: &World, ends_with_bookmark: bool) {
         let there = world.store.list(&self.storage, self.target.namespace.as_deref());
         let there = there.filter(|object| self.selection.matches(object)).cloned();
-        let lines = there.map(|object| json!({"type": "ADDED", "object": events::present(self.target.resource, object)}));
+        let lines =
+            there.map(|object| json!({"type": "ADDED", "object": events::present(self.target.resource, object)}));
         self.first = lines.collect();
         if ends_with_bookmark && self.sends_bookmarks {
             self.first.push(self.bookmark(Some("k8s.io/initial-events-end")));

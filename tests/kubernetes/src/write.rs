@@ -165,8 +165,8 @@ fn decode_body(request: &Request, target: &Target, options: &Options) -> Result<
         Failure::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
     };
     let said = (objects::text(&body, "/apiVersion"), objects::text(&body, "/kind"));
-    let is_other = (!said.1.is_empty() && said.1 != kind)
-        || (!said.0.is_empty() && said.0 != target.resource.api_version());
+    let is_other =
+        (!said.1.is_empty() && said.1 != kind) || (!said.0.is_empty() && said.0 != target.resource.api_version());
     if is_other {
         let message = format!("the object is a {} of {}, not a {kind}", said.1, said.0);
         return Err(Failure::bad_request(message));
@@ -281,7 +281,8 @@ fn judged(target: &Target, old: &Value, new: Value) -> Result<(Value, Vec<String
     if !version.is_empty() && version != objects::text(old, "/metadata/resourceVersion") {
         return Err(Failure::modified(resource, &target.name));
     }
-    for own in ["resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+    for own in ["resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
+    {
         objects::carry(old, &mut new, &format!("/metadata/{own}"));
     }
     if objects::uid(&new).is_empty() {

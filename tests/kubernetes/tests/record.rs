@@ -11,7 +11,7 @@ mod alone;
 mod exceptions;
 #[path = "record/exchange.rs"]
 mod exchange;
-#[path = "record/http.rs"]
+#[path = "support/http.rs"]
 mod http;
 #[path = "record/replay.rs"]
 mod replay;

@@ -57,7 +57,9 @@ fn is_subdomain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
     name.len() <= 253
         && name.split('.').all(|label| {
-            label.starts_with(is_plain) && label.ends_with(is_plain) && label.chars().all(|char| is_plain(char) || char == '-')
+            label.starts_with(is_plain)
+                && label.ends_with(is_plain)
+                && label.chars().all(|char| is_plain(char) || char == '-')
         })
 }
 
@@ -69,7 +71,11 @@ fn workload(resource: &Resource, old: Option<&Value>, new: &Value, causes: &mut 
     let labels = new.pointer("/spec/template/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();
     if !Labels::of(&selector).match_labels(&labels) {
         let value = Value::Object(labels);
-        causes.push(Cause::invalid("spec.template.metadata.labels", value, "`selector` does not match template `labels`"));
+        causes.push(Cause::invalid(
+            "spec.template.metadata.labels",
+            value,
+            "`selector` does not match template `labels`",
+        ));
     }
     pod_spec(new, "/spec/template/spec", causes);
     let Some(old) = old else { return };
@@ -162,7 +168,8 @@ fn resources(container: &Value, place: &str, causes: &mut Causes) {
         let Some(limit) = limits.get(resource) else { continue };
         let parsed = |amount: &Value| Quantity::parse(amount.as_str().unwrap_or_default()).ok();
         if parsed(request) > parsed(limit) {
-            let why = format!("must be less than or equal to {resource} limit of {}", limit.as_str().unwrap_or_default());
+            let why =
+                format!("must be less than or equal to {resource} limit of {}", limit.as_str().unwrap_or_default());
             causes.push(Cause::invalid(format!("{place}.requests"), request, &why));
         }
     }
@@ -171,7 +178,8 @@ fn resources(container: &Value, place: &str, causes: &mut Causes) {
 fn amount(resource: &str, amount: &Value, place: &str, causes: &mut Causes) {
     let is_standard = matches!(resource, "cpu" | "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
     if !is_standard && !resource.contains('/') {
-        for why in ["must be a standard resource type or fully qualified", "must be a standard resource for containers"] {
+        for why in ["must be a standard resource type or fully qualified", "must be a standard resource for containers"]
+        {
             causes.push(Cause::invalid(place, format!("{resource:?}"), why));
         }
     }

@@ -37,7 +37,9 @@ pub fn complete(resource: &Resource, object: &mut Value) {
             each(object, &limits);
         }
         "horizontalpodautoscalers" => each(object, &[("/spec/minReplicas", json!(1))]),
-        "namespaces" => each(object, &[("/spec/finalizers", json!(["kubernetes"])), ("/status/phase", json!("Active"))]),
+        "namespaces" => {
+            each(object, &[("/spec/finalizers", json!(["kubernetes"])), ("/status/phase", json!("Active"))])
+        }
         "secrets" => each(object, &[("/type", json!("Opaque"))]),
         _ => {}
     }
@@ -54,13 +56,16 @@ fn each(object: &mut Value, defaults: &[(&str, Value)]) {
 
 fn stateful_set(object: &mut Value) {
     template(object, "/spec/template");
-    each(object, &[
-        ("/spec/replicas", json!(1)),
-        ("/spec/podManagementPolicy", json!("OrderedReady")),
-        ("/spec/updateStrategy/type", json!("RollingUpdate")),
-        ("/spec/revisionHistoryLimit", json!(10)),
-        ("/spec/persistentVolumeClaimRetentionPolicy", json!({"whenDeleted": "Retain", "whenScaled": "Retain"})),
-    ]);
+    each(
+        object,
+        &[
+            ("/spec/replicas", json!(1)),
+            ("/spec/podManagementPolicy", json!("OrderedReady")),
+            ("/spec/updateStrategy/type", json!("RollingUpdate")),
+            ("/spec/revisionHistoryLimit", json!(10)),
+            ("/spec/persistentVolumeClaimRetentionPolicy", json!({"whenDeleted": "Retain", "whenScaled": "Retain"})),
+        ],
+    );
     if objects::text(object, "/spec/updateStrategy/type") == "RollingUpdate" {
         each(object, &[("/spec/updateStrategy/rollingUpdate/partition", json!(0))]);
     }
@@ -72,28 +77,34 @@ fn service(object: &mut Value) {
         each(port, &[("/protocol", json!("TCP")), ("/targetPort", number)]);
     }
     let address = if objects::text(object, "/spec/clusterIP").is_empty() { "127.0.0.1" } else { "None" };
-    each(object, &[
-        ("/spec/type", json!("ClusterIP")),
-        ("/spec/clusterIP", json!(address)),
-        ("/spec/sessionAffinity", json!("None")),
-        ("/spec/ipFamilies", json!(["IPv4"])),
-        ("/spec/ipFamilyPolicy", json!("SingleStack")),
-        ("/spec/internalTrafficPolicy", json!("Cluster")),
-    ]);
+    each(
+        object,
+        &[
+            ("/spec/type", json!("ClusterIP")),
+            ("/spec/clusterIP", json!(address)),
+            ("/spec/sessionAffinity", json!("None")),
+            ("/spec/ipFamilies", json!(["IPv4"])),
+            ("/spec/ipFamilyPolicy", json!("SingleStack")),
+            ("/spec/internalTrafficPolicy", json!("Cluster")),
+        ],
+    );
     let addresses = json!([objects::text(object, "/spec/clusterIP")]);
     each(object, &[("/spec/clusterIPs", addresses)]);
 }
 
 fn job(object: &mut Value) {
-    each(object, &[
-        ("/spec/parallelism", json!(1)),
-        ("/spec/completions", json!(1)),
-        ("/spec/backoffLimit", json!(6)),
-        ("/spec/completionMode", json!("NonIndexed")),
-        ("/spec/suspend", json!(false)),
-        ("/spec/podReplacementPolicy", json!("TerminatingOrFailed")),
-        ("/spec/manualSelector", json!(false)),
-    ]);
+    each(
+        object,
+        &[
+            ("/spec/parallelism", json!(1)),
+            ("/spec/completions", json!(1)),
+            ("/spec/backoffLimit", json!(6)),
+            ("/spec/completionMode", json!("NonIndexed")),
+            ("/spec/suspend", json!(false)),
+            ("/spec/podReplacementPolicy", json!("TerminatingOrFailed")),
+            ("/spec/manualSelector", json!(false)),
+        ],
+    );
 }
 
 /// A new Job gets a selector and labels by which it knows its pods.
@@ -122,13 +133,16 @@ fn pod_spec(object: &mut Value, pointer: &str) {
             self::container(container);
         }
     }
-    each(spec, &[
-        ("/restartPolicy", json!("Always")),
-        ("/terminationGracePeriodSeconds", json!(30)),
-        ("/dnsPolicy", json!("ClusterFirst")),
-        ("/securityContext", json!({})),
-        ("/schedulerName", json!("default-scheduler")),
-    ]);
+    each(
+        spec,
+        &[
+            ("/restartPolicy", json!("Always")),
+            ("/terminationGracePeriodSeconds", json!(30)),
+            ("/dnsPolicy", json!("ClusterFirst")),
+            ("/securityContext", json!({})),
+            ("/schedulerName", json!("default-scheduler")),
+        ],
+    );
     if let Some(account) = spec.get("serviceAccountName").cloned() {
         objects::set(spec, "/serviceAccount", account);
     }
@@ -141,12 +155,15 @@ fn container(container: &mut Value) {
     let image = objects::text(container, "/image");
     let has_tag = image.rsplit('/').next().is_some_and(|last| last.contains(':') && !last.ends_with(":latest"));
     let policy = if has_tag { "IfNotPresent" } else { "Always" };
-    each(container, &[
-        ("/imagePullPolicy", json!(policy)),
-        ("/terminationMessagePath", json!("/dev/termination-log")),
-        ("/terminationMessagePolicy", json!("File")),
-        ("/resources", json!({})),
-    ]);
+    each(
+        container,
+        &[
+            ("/imagePullPolicy", json!(policy)),
+            ("/terminationMessagePath", json!("/dev/termination-log")),
+            ("/terminationMessagePolicy", json!("File")),
+            ("/resources", json!({})),
+        ],
+    );
 }
 
 fn list_mut<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {

@@ -27,7 +27,8 @@ fn look(world: &mut World, mut scaler: Value, workload: &Value) {
     let bound = |key: &str| objects::number(&scaler, &format!("/spec/{key}"));
     let (least, most) = (bound("minReplicas").unwrap_or(1), bound("maxReplicas").unwrap_or(i64::MAX));
     let has = objects::number(workload, "/spec/replicas").unwrap_or(1);
-    let able = ("AbleToScale", "True", "SucceededGetScale", "the HPA controller was able to get the target's current scale");
+    let able =
+        ("AbleToScale", "True", "SucceededGetScale", "the HPA controller was able to get the target's current scale");
     if has == 0 {
         let why = "scaling is disabled since the replica count of the target is zero";
         facts(&mut scaler, 0, 0, Value::Null);
@@ -45,7 +46,11 @@ fn look(world: &mut World, mut scaler: Value, workload: &Value) {
         return;
     }
     rescale(world, workload, wanted);
-    let why = if has > most { "Current number of replicas above Spec.MaxReplicas" } else { "Current number of replicas below Spec.MinReplicas" };
+    let why = if has > most {
+        "Current number of replicas above Spec.MaxReplicas"
+    } else {
+        "Current number of replicas below Spec.MinReplicas"
+    };
     let message = format!("New size: {wanted}; reason: {why}");
     say(world, &scaler, "horizontal-pod-autoscaler", "Normal", "SuccessfulRescale", &message);
     facts(&mut scaler, has, wanted, Value::Null);

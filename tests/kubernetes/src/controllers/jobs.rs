@@ -37,7 +37,13 @@ fn sync_job(world: &mut World, mut job: Value) {
     let deadline = objects::number(&job, "/spec/activeDeadlineSeconds");
     if succeeded >= completions {
         let message = "Reached expected number of succeeded pods";
-        return end(world, job, ("SuccessCriteriaMet", "Complete"), ("CompletionsReached", message), (succeeded, failed));
+        return end(
+            world,
+            job,
+            ("SuccessCriteriaMet", "Complete"),
+            ("CompletionsReached", message),
+            (succeeded, failed),
+        );
     }
     if deadline.is_some_and(|deadline| age >= deadline) {
         let running = pods.iter().filter(|pod| !is_over(pod)).count();

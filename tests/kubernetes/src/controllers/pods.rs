@@ -41,7 +41,8 @@ fn go(world: &mut World, mut pod: Value) {
 }
 
 fn place(world: &mut World, mut pod: Value) {
-    let asked = objects::items(&pod, "/spec/containers").map(|container| objects::text(container, "/resources/requests/cpu"));
+    let asked =
+        objects::items(&pod, "/spec/containers").map(|container| objects::text(container, "/resources/requests/cpu"));
     let most = Quantity::parse(NODE_CPU).expect("the node has a number of processors");
     if asked.filter_map(|cpu| Quantity::parse(cpu).ok()).any(|cpu| cpu > most) {
         return refuse(world, pod);
@@ -198,8 +199,7 @@ fn end(world: &mut World, mut pod: Value, exit: i64) {
 
 fn kubelet_event(world: &mut World, pod: &Value, container: &str, reason: &str, message: &str, count: u64) {
     let field_path = format!("spec.containers{{{container}}}");
-    let note =
-        Note { component: "kubelet", host: NODE, severity: "Warning", reason, message, field_path: &field_path };
+    let note = Note { component: "kubelet", host: NODE, severity: "Warning", reason, message, field_path: &field_path };
     let suffix = world.store.new_suffix();
     let event = events::counted(pod, &note, count, &world.clock.seconds(), &suffix);
     world.plant(event);

@@ -185,10 +185,14 @@ fn set_condition(world: &World, deployment: &mut Value, name: &str, verdict: (&s
     let now = world.clock.seconds();
     let known = objects::condition(deployment, name).cloned();
     let says = |known: &Value, key: &str, value: &str| objects::text(known, key) == value;
-    if known.as_ref().is_some_and(|it| says(it, "/status", status) && says(it, "/reason", reason) && says(it, "/message", message)) {
+    if known
+        .as_ref()
+        .is_some_and(|it| says(it, "/status", status) && says(it, "/reason", reason) && says(it, "/message", message))
+    {
         return;
     }
-    let since = known.filter(|it| says(it, "/status", status)).map(|it| objects::text(&it, "/lastTransitionTime").to_owned());
+    let since =
+        known.filter(|it| says(it, "/status", status)).map(|it| objects::text(&it, "/lastTransitionTime").to_owned());
     let condition = json!({
         "type": name, "status": status, "lastUpdateTime": now, "lastTransitionTime": since.unwrap_or(now.clone()),
         "reason": reason, "message": message,

@@ -58,7 +58,9 @@ fn merge_field(ty: Type, original: &Value, patch: &Value) -> Value {
         }
         (Type::List(_, Join::Set), Value::Array(patch)) => {
             let mut all = original.as_array().cloned().unwrap_or_default();
-            all.extend(patch.iter().filter(|value| !original.as_array().is_some_and(|own| own.contains(value))).cloned());
+            all.extend(
+                patch.iter().filter(|value| !original.as_array().is_some_and(|own| own.contains(value))).cloned(),
+            );
             Value::Array(all)
         }
         (Type::Any, Value::Object(_)) | (Type::Struct(_) | Type::Map(_), _) => merge_as(&ty, original, patch),
@@ -126,7 +128,8 @@ mod tests {
 
     #[test]
     fn containers_and_variables_are_joined_by_name() {
-        let object = pod(json!([{"name": "api", "image": "a", "env": [{"name": "X", "value": "1"}]}, {"name": "proxy"}]));
+        let object =
+            pod(json!([{"name": "api", "image": "a", "env": [{"name": "X", "value": "1"}]}, {"name": "proxy"}]));
         let patch = pod(json!([{"name": "api", "env": [{"name": "Y", "value": "2"}]}]));
         let wanted = pod(json!([
             {"name": "api", "image": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]},

@@ -114,15 +114,37 @@ impl Replay {
                 self.translation.learn_text("REDACTED", &token);
             }
             "tokenreview-no-audience" => self.translation.learn_text("REDACTED", &self.made_token),
-            "scale-deploy-done" | "scale-managed" | "scale-over-quota-status" | "restart-get-done" | "env-set-get"
-            | "apply-get" | "image-before" | "sts-done" | "sts-controllerrevisions-after" | "sts-stuck"
-            | "sts-stuck-reverted" | "sts-unstuck" | "rollback-done" | "paused-get" | "resumed-get" | "evict-missing"
-            | "delete-missing" | "slices-before" | "slices-drained" | "drain-pod-before" | "drain-pod-after"
-            | "job-complete" | "job-failed" | "valid-before" | "watch-bookmark" => controllers.complete(),
+            "scale-deploy-done"
+            | "scale-managed"
+            | "scale-over-quota-status"
+            | "restart-get-done"
+            | "env-set-get"
+            | "apply-get"
+            | "image-before"
+            | "sts-done"
+            | "sts-controllerrevisions-after"
+            | "sts-stuck"
+            | "sts-stuck-reverted"
+            | "sts-unstuck"
+            | "rollback-done"
+            | "paused-get"
+            | "resumed-get"
+            | "evict-missing"
+            | "delete-missing"
+            | "slices-before"
+            | "slices-drained"
+            | "drain-pod-before"
+            | "drain-pod-after"
+            | "job-complete"
+            | "job-failed"
+            | "valid-before"
+            | "watch-bookmark" => controllers.complete(),
             "restart-get-progressing" => self.until("apps/v1/Deployment", "api", |api| {
                 reason(api, "Progressing") == "ReplicaSetUpdated" && api["status"].get("unavailableReplicas").is_none()
             }),
-            "sts-rolling" => self.until("apps/v1/StatefulSet", "redis", |redis| redis["status"]["updatedReplicas"] == 1),
+            "sts-rolling" => {
+                self.until("apps/v1/StatefulSet", "redis", |redis| redis["status"]["updatedReplicas"] == 1)
+            }
             "env-remove" => self.until("apps/v1/Deployment", "api", |api| {
                 api["status"].get("unavailableReplicas").is_some() && api["status"]["updatedReplicas"] == 1
             }),
@@ -144,7 +166,8 @@ impl Replay {
             }
             "log-previous-none" => {
                 let state = json!({"running": {}});
-                self.cluster.put(stranded(json!({"containerStatuses": [{"name": "app", "state": state, "lastState": {}}]})));
+                self.cluster
+                    .put(stranded(json!({"containerStatuses": [{"name": "app", "state": state, "lastState": {}}]})));
             }
             "evict-before" => {
                 self.cluster.delete("v1/Pod", "shop", "stranded");

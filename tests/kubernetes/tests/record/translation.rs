@@ -45,11 +45,13 @@ impl Translation {
         let is_free = |name: &str| !self.names.values().any(|taken| taken == name);
         let is_going = |name: &str| {
             pods.iter().any(|pod| {
-                pod.pointer("/metadata/name") == Some(&name.into()) && pod.pointer("/metadata/deletionTimestamp").is_some()
+                pod.pointer("/metadata/name") == Some(&name.into())
+                    && pod.pointer("/metadata/deletionTimestamp").is_some()
             })
         };
         let same = names.iter().find(|name| **name == recorded);
-        let alike = || names.iter().find(|name| workload(name) == workload(recorded) && is_free(name) && !is_going(name));
+        let alike =
+            || names.iter().find(|name| workload(name) == workload(recorded) && is_free(name) && !is_going(name));
         let ours = same.or_else(alike).map_or(recorded, |name| *name).to_owned();
         if ours != recorded {
             self.names.insert(recorded.to_owned(), ours.clone());
@@ -115,7 +117,9 @@ impl Translation {
             .split('&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| match pair.strip_prefix("resourceVersion=") {
-                Some(version) => format!("resourceVersion={}", self.versions.get(version).map_or(version, String::as_str)),
+                Some(version) => {
+                    format!("resourceVersion={}", self.versions.get(version).map_or(version, String::as_str))
+                }
                 None => pair.to_owned(),
             })
             .collect();
