@@ -7,8 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Body;
 use crate::api;
@@ -20,6 +23,7 @@ use crate::objects;
 use crate::request::Request;
 use crate::resources;
 use crate::server::{self, Shared};
+use crate::tls;
 use crate::world::World;
 
 /// What the recorded cluster held at the start.
@@ -32,6 +36,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 #[derive(Debug)]
 pub struct Cluster {
     address: SocketAddr,
+    /// The authority of an encrypted cluster, in PEM.
+    authority: Option<String>,
     shared: Arc<Shared>,
     tokens: BTreeMap<&'static str, String>,
     stop: Option<oneshot::Sender<()>>,
@@ -55,7 +61,7 @@ impl Cluster {
             ("anonymous", String::new()),
             ("bad-token", "garbage".to_owned()),
         ]);
-        Self::serve(world, tokens)
+        Self::serve(world, tokens, None)
     }
 
     /// Starts a cluster with the workloads of `record/seed.yaml`, rolled out: Deployments `api`, `worker` and `billing`,
@@ -71,23 +77,41 @@ impl Cluster {
     /// Starts another cluster with everything that is in this one, as it is now. The requests and the faults are not
     /// taken along; the tokens are.
     pub async fn copy(&self) -> anyhow::Result<Self> {
-        Self::serve(self.shared.with(|world| world.clone()), self.tokens.clone())
+        Self::serve(self.shared.with(|world| world.clone()), self.tokens.clone(), None)
     }
 
-    fn serve(world: World, tokens: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
+    /// Starts such a copy that speaks HTTPS, with a certificate of its own authority.
+    pub async fn copy_encrypted(&self) -> anyhow::Result<Self> {
+        let identity = tls::make()?;
+        Self::serve(self.shared.with(|world| world.clone()), self.tokens.clone(), Some(identity))
+    }
+
+    fn serve(
+        world: World,
+        tokens: BTreeMap<&'static str, String>,
+        encryption: Option<tls::Identity>,
+    ) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
         listener.set_nonblocking(true).context("cannot make the socket non-blocking")?;
         let address = listener.local_addr().context("a bound socket has no address")?;
         let shared = Shared::new(world);
         let (stop, stopped) = oneshot::channel();
-        let thread = spawn(listener, Arc::clone(&shared), stopped)?;
-        Ok(Cluster { address, shared, tokens, stop: Some(stop), thread: Some(thread) })
+        let (acceptor, authority) = encryption.map(|it| (it.acceptor, it.authority)).unzip();
+        let thread = spawn(listener, Arc::clone(&shared), acceptor, stopped)?;
+        Ok(Cluster { address, authority, shared, tokens, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Address of the server, such as `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The authority that a client of an encrypted cluster has to trust, in PEM.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// The token of `agent` or `admin`; none for `anonymous`, and garbage for `bad-token`.
@@ -118,15 +142,17 @@ impl Cluster {
     /// A kubeconfig, in YAML, with which this caller finds the cluster; `namespace` is the default one.
     #[must_use]
     pub fn kubeconfig(&self, name: &str, namespace: &str) -> String {
-        let url = self.url();
-        let user = match self.token(name) {
-            "" => "{}".to_owned(),
-            token => format!("{{token: {token}}}"),
-        };
+        let (url, token) = (self.url(), self.token(name));
+        let trust = self.authority.as_ref().map(|pem| STANDARD.encode(pem));
+        let trust = trust.map_or(String::new(), |data| format!(", certificate-authority-data: {data}"));
+        let user = if token.is_empty() { String::new() } else { format!("token: {token}") };
         format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: stand-in\nclusters:\n- {{name: stand-in, cluster: {{server: \
-             \"{url}\"}}}}\nusers:\n- {{name: {name}, user: {user}}}\ncontexts:\n- {{name: stand-in, context: {{cluster: \
-             stand-in, user: {name}, namespace: {namespace}}}}}\n"
+            "apiVersion: v1\n\
+             kind: Config\n\
+             current-context: stand-in\n\
+             clusters: [{{name: stand-in, cluster: {{server: \"{url}\"{trust}}}}}]\n\
+             users: [{{name: {name}, user: {{{user}}}}}]\n\
+             contexts: [{{name: stand-in, context: {{cluster: stand-in, user: {name}, namespace: {namespace}}}}}]\n"
         )
     }
 
@@ -255,6 +281,7 @@ impl Drop for Cluster {
 fn spawn(
     listener: std::net::TcpListener,
     shared: Arc<Shared>,
+    encryption: Option<TlsAcceptor>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
@@ -265,7 +292,7 @@ fn spawn(
     Ok(std::thread::spawn(move || {
         runtime.block_on(async {
             tokio::select! {
-                () = server::serve(listener, shared) => {}
+                () = server::serve(listener, shared, encryption) => {}
                 _ = stopped => {}
             }
         });

@@ -10,6 +10,7 @@
 
 mod autoscaler;
 mod budgets;
+mod daemonsets;
 mod deployments;
 mod garbage;
 mod jobs;
@@ -55,6 +56,7 @@ impl<'a> Controllers<'a> {
         self.shared.with(|world| {
             deployments::sync(world);
             statefulsets::sync(world);
+            daemonsets::sync(world);
             jobs::sync(world);
         });
     }
@@ -109,6 +111,7 @@ fn step(world: &mut World) {
     deployments::sync(world);
     replicasets::sync(world);
     statefulsets::sync(world);
+    daemonsets::sync(world);
     jobs::sync(world);
     pods::sync(world);
     budgets::sync(world);

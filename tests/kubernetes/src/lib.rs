@@ -39,6 +39,7 @@ mod server;
 mod store;
 mod table;
 mod time;
+mod tls;
 mod watch;
 mod world;
 mod write;

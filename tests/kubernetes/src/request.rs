@@ -39,8 +39,11 @@ impl Request {
         self.query.iter().any(|(key, value)| key == name && matches!(value.as_str(), "true" | "1" | ""))
     }
 
-    /// The body as JSON.
+    /// The body as JSON. Protobuf, which kubectl prefers for what it creates, is not understood.
     pub fn json(&self) -> Result<Value, Failure> {
+        if self.content_type.contains("protobuf") {
+            return Err(Failure::unsupported_media_type());
+        }
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::bad_request(format!("the request body is not JSON: {error}")))
     }

@@ -10,8 +10,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::{Receiver, Sender};
+use tokio_rustls::TlsAcceptor;
 
 use crate::answer::{Answer, Body};
 use crate::api;
@@ -69,9 +71,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes connections until the future is dropped.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, encryption: Option<TlsAcceptor>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(converse(stream, Arc::clone(&shared)));
+        tokio::spawn(greet(stream, Arc::clone(&shared), encryption.clone()));
+    }
+}
+
+async fn greet(stream: TcpStream, shared: Arc<Shared>, encryption: Option<TlsAcceptor>) {
+    match encryption {
+        None => converse(stream, shared).await,
+        // Whoever does not trust the certificate goes away, and says so on their side.
+        Some(acceptor) => {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                converse(stream, shared).await;
+            }
+        }
     }
 }
 
@@ -89,7 +103,7 @@ impl std::fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let service = service_fn(move |request| respond(request, Arc::clone(&shared)));
     let io = TokioIo::new(stream);
     // A connection that ends early is what some tests are about; the client sees it, and nobody else has to.

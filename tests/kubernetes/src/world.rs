@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::identity::{Identity, Tokens};
 use crate::logs::Logs;
@@ -13,6 +13,9 @@ use crate::rbac;
 use crate::resources::{self, Resource};
 use crate::store::Store;
 use crate::time::Clock;
+
+/// The one node on which pods run.
+pub const NODE: &str = "fake-0";
 
 /// The state of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -32,13 +35,17 @@ pub struct World {
 }
 
 impl World {
-    /// A cluster with nothing in it but the roles that every cluster has.
+    /// A cluster with nothing in it but a node and the roles that every cluster has.
     #[must_use]
     pub fn new() -> Self {
         let mut world = World::default();
         for object in rbac::built_in() {
             world.plant(object);
         }
+        let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        world.plant(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": {}, "status": ready,
+        }));
         world
     }
 

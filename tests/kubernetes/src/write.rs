@@ -12,7 +12,7 @@ use crate::failure::{Cause, Failure};
 use crate::fields::{self, Writer};
 use crate::objects;
 use crate::request::{Request, Target};
-use crate::resources::Resource;
+use crate::resources::{self, Resource};
 use crate::schema;
 use crate::time::Clock;
 use crate::world::World;
@@ -108,6 +108,10 @@ impl Options {
 pub fn create(world: &mut World, request: &Request, target: &Target) -> Result<Answer, Failure> {
     let options = Options::parse(request, "CreateOptions")?;
     let (mut object, warnings) = decode_body(request, target, &options)?;
+    if target.resource.is_namespaced && world.store.get("/namespaces", "", target.space()).is_none() {
+        let namespaces = resources::find("", "v1", "namespaces").expect("the core has namespaces");
+        return Err(Failure::not_found(namespaces, target.space()));
+    }
     if objects::namespace(&object).is_empty() && target.resource.is_namespaced {
         objects::set(&mut object, "/metadata/namespace", target.space());
     } else if objects::namespace(&object) != target.space() {

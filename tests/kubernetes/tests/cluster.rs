@@ -196,6 +196,18 @@ async fn the_kubeconfig_names_server_user_and_namespace() {
 }
 
 #[tokio::test]
+async fn an_encrypted_copy_is_found_by_its_kubeconfig() {
+    let cluster = Cluster::start().await.unwrap().copy_encrypted().await.unwrap();
+    let config: Value = serde_saphyr::from_str(&cluster.kubeconfig("admin", "shop")).unwrap();
+    let server = config.pointer("/clusters/0/cluster/server").and_then(Value::as_str).unwrap();
+    assert!(server.starts_with("https://127.0.0.1:"), "{server}");
+    assert!(config.pointer("/clusters/0/cluster/certificate-authority-data").is_some());
+    assert!(cluster.authority().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let plain = call(&cluster, "GET", "/version", Value::Null);
+    assert!(plain.send(&server.replace("https", "http")).is_err(), "answered in the clear");
+}
+
+#[tokio::test]
 async fn a_status_is_written_through_its_subresource_alone() {
     let cluster = Cluster::seeded().await.unwrap();
     let admin = |path: &str| Call {

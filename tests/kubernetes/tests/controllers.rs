@@ -150,6 +150,26 @@ async fn a_stateful_set_waits_for_the_pod_that_never_became_ready() {
 }
 
 #[tokio::test]
+async fn a_daemon_set_replaces_its_pod() {
+    let cluster = seeded().await;
+    let labels = "{app: logs}";
+    let template =
+        format!("{{metadata: {{labels: {labels}}}, spec: {{containers: [{{name: logs, image: \"logs:1\"}}]}}}}");
+    let set = format!(
+        "{{apiVersion: apps/v1, kind: DaemonSet, metadata: {{name: logs, namespace: shop}}, \
+         spec: {{selector: {{matchLabels: {labels}}}, template: {template}}}}}"
+    );
+    cluster.apply(&set).unwrap();
+    cluster.controllers().complete();
+    set_image(&cluster, "apps/v1/DaemonSet", "logs", "logs:2");
+    cluster.controllers().complete();
+    let status = object(&cluster, "apps/v1/DaemonSet", "logs")["status"].clone();
+    let counts = ["observedGeneration", "updatedNumberScheduled", "numberAvailable", "desiredNumberScheduled"];
+    assert_eq!(counts.map(|key| status[key].as_i64().unwrap_or_default()), [2, 1, 1, 1]);
+    assert_eq!(pods(&cluster, "logs")[0]["spec"]["containers"][0]["image"], "logs:2");
+}
+
+#[tokio::test]
 async fn a_pod_without_its_label_is_let_go_replaced_and_taken_back() {
     let cluster = seeded().await;
     let pod = pods(&cluster, "api").remove(0);

@@ -23,7 +23,14 @@ pub fn complete(resource: &Resource, object: &mut Value) {
             each(object, &[("/spec/replicas", json!(1))]);
         }
         "statefulsets" => stateful_set(object),
-        "daemonsets" => template(object, "/spec/template"),
+        "daemonsets" => {
+            template(object, "/spec/template");
+            let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
+            if objects::text(object, "/spec/updateStrategy/type").is_empty() {
+                objects::set(object, "/spec/updateStrategy", strategy);
+            }
+            each(object, &[("/spec/revisionHistoryLimit", json!(10))]);
+        }
         "pods" => pod_spec(object, "/spec"),
         "services" => service(object),
         "jobs" => {

@@ -6,10 +6,8 @@ use super::{all, put_as};
 use crate::events::{self, Note};
 use crate::objects;
 use crate::quantity::Quantity;
-use crate::world::World;
+use crate::world::{NODE, World};
 
-/// The one node.
-const NODE: &str = "fake-0";
 /// Processors of the node.
 const NODE_CPU: &str = "32";
 const UNSCHEDULABLE: &str = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 \

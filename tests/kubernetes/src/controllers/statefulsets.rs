@@ -10,13 +10,12 @@ use crate::delete;
 use crate::objects;
 use crate::world::World;
 
-const REVISIONS: &str = "apps/controllerrevisions";
 const POD_REVISION: &str = "/metadata/labels/controller-revision-hash";
 
 /// Looks at every StatefulSet once.
 pub fn sync(world: &mut World) {
     for set in all(world, "apps/statefulsets") {
-        let update = current_revision(world, &set);
+        let update = revision::current(world, &set).name;
         let stored = objects::text(&set, "/status/currentRevision").to_owned();
         let current = if stored.is_empty() { update.clone() } else { stored };
         step(world, &set, &current, &update);
@@ -27,42 +26,6 @@ pub fn sync(world: &mut World) {
 
 fn pods_of(world: &World, set: &Value) -> Vec<Value> {
     owned(world, "/pods", set)
-}
-
-/// The name of the revision with the present template. An old one that is used again gets a new number.
-fn current_revision(world: &mut World, set: &Value) -> String {
-    let mut template = set.pointer("/spec/template").cloned().unwrap_or_default();
-    let hash = revision::hash(&template);
-    objects::set(&mut template, "/$patch", "replace");
-    let data = json!({"spec": {"template": template}});
-    let revisions = owned(world, REVISIONS, set);
-    let number = |revision: &Value| objects::number(revision, "/revision").unwrap_or_default();
-    let newest = revisions.iter().map(number).max().unwrap_or_default();
-    if let Some(known) = revisions.iter().find(|revision| revision.get("data") == Some(&data)) {
-        if number(known) < newest {
-            let mut known = known.clone();
-            objects::set(&mut known, "/revision", newest + 1);
-            put(world, known);
-        }
-        return objects::name(known).to_owned();
-    }
-    let name = format!("{}-{hash}", objects::name(set));
-    let mut labels = set.pointer("/spec/selector/matchLabels").cloned().unwrap_or(json!({}));
-    objects::set(&mut labels, "/controller.kubernetes.io~1hash", hash);
-    let mut made = json!({
-        "apiVersion": "apps/v1", "kind": "ControllerRevision",
-        "metadata": {
-            "name": name, "namespace": objects::namespace(set), "labels": labels,
-            "ownerReferences": [super::owner_reference(set)],
-        },
-        "data": data, "revision": newest + 1,
-    });
-    if let Some(annotations) = set.pointer("/metadata/annotations") {
-        objects::set(&mut made, "/metadata/annotations", annotations.clone());
-    }
-    // Its name is taken only if it is this very revision.
-    let _ = super::create(world, made);
-    name
 }
 
 fn step(world: &mut World, set: &Value, current: &str, update: &str) {
