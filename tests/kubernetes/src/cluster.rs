@@ -13,13 +13,11 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use crate::answer::Body;
-use crate::api;
 use crate::controllers::Controllers;
 use crate::faults::Trouble;
 use crate::identity::Identity;
+use crate::kubectl;
 use crate::metrics::Metrics;
-use crate::objects;
 use crate::request::Request;
 use crate::resources;
 use crate::server::{self, Shared};
@@ -28,10 +26,6 @@ use crate::world::World;
 
 /// What the recorded cluster held at the start.
 const SEED: &str = include_str!("../record/seed.yaml");
-/// The manager that a plain `kubectl apply` leaves behind.
-const KUBECTL: &str = "kubectl-client-side-apply";
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// A running stand-in. It ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Cluster {
@@ -64,9 +58,9 @@ impl Cluster {
         Self::serve(world, tokens, None)
     }
 
-    /// Starts a cluster with the workloads of `record/seed.yaml`, rolled out: Deployments `api`, `worker` and `billing`,
-    /// StatefulSets `postgres` and `redis`, four Deployments in trouble, a CronJob, an autoscaler, budgets, a quota, and
-    /// the agent's Roles.
+    /// Starts a cluster with the workloads of `record/seed.yaml`, rolled out: Deployments `api`, `worker` and
+    /// `billing`, StatefulSets `postgres` and `redis`, four Deployments in trouble, a CronJob, an autoscaler, budgets, a
+    /// quota, and the agent's Roles.
     pub async fn seeded() -> anyhow::Result<Self> {
         let cluster = Self::start().await?;
         cluster.apply(SEED)?;
@@ -162,8 +156,8 @@ impl Cluster {
         self.shared.with(|world| world.plant(object))
     }
 
-    /// An object as it is stored; `kind` is written `apps/v1/Deployment` or `v1/Pod`. The namespace is empty for what has
-    /// none.
+    /// An object as it is stored; `kind` is written `apps/v1/Deployment` or `v1/Pod`. The namespace is empty for what
+    /// has none.
     #[must_use]
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let storage = storage(kind);
@@ -188,7 +182,10 @@ impl Cluster {
         let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("not YAML")?;
         let authorization = format!("Bearer {}", self.token("admin"));
         self.shared.with(|world| {
-            documents.into_iter().filter(|it| !it.is_null()).try_for_each(|it| apply_one(world, it, &authorization))
+            documents
+                .into_iter()
+                .filter(|it| !it.is_null())
+                .try_for_each(|it| kubectl::apply(world, it, &authorization))
         })
     }
 
@@ -303,37 +300,4 @@ fn spawn(
 fn storage(kind: &str) -> String {
     let (api_version, kind) = kind.rsplit_once('/').expect("a kind with its version, such as v1/Pod");
     resources::of_kind(api_version, kind).expect("a kind that the stand-in serves").storage()
-}
-
-fn apply_one(world: &mut World, mut object: Value, authorization: &str) -> anyhow::Result<()> {
-    let resource = crate::world::resource_of(&object);
-    let (name, space) = (objects::name(&object).to_owned(), objects::namespace(&object).to_owned());
-    let mut plain = object.clone();
-    objects::set(&mut plain, "/metadata/annotations", json!({}));
-    let last = Value::from(format!("{plain}\n"));
-    objects::set(&mut object, &format!("/metadata/annotations/{}", LAST_APPLIED.replace('/', "~1")), last);
-    let group = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
-    let place = if space.is_empty() { String::new() } else { format!("/namespaces/{space}") };
-    let collection = format!("{group}/{}{place}/{}", resource.version, resource.plural);
-    let is_there = world.store.get(&resource.storage(), &space, &name).is_some();
-    let (method, path, content_type) = if is_there {
-        ("PATCH", format!("{collection}/{name}"), "application/merge-patch+json")
-    } else {
-        ("POST", collection, "application/json")
-    };
-    let request = Request {
-        method: method.to_owned(),
-        path,
-        query: vec![("fieldManager".to_owned(), KUBECTL.to_owned())],
-        content_type: content_type.to_owned(),
-        authorization: authorization.to_owned(),
-        body: object.to_string().into_bytes(),
-        ..Request::default()
-    };
-    let answer = api::answer(world, &request);
-    match (&answer.body, answer.status) {
-        (_, 200..300) => Ok(()),
-        (Body::Whole(body), _) => anyhow::bail!("cannot apply {name}: {}", String::from_utf8_lossy(body)),
-        (Body::Watch(_), _) => anyhow::bail!("cannot apply {name}"),
-    }
 }

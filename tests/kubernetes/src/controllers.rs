@@ -4,8 +4,8 @@
 //! everything make one step, `complete` goes on until nothing changes any more. Each controller reads the store and
 //! writes the store, as the real ones do through the API; they know nothing of each other.
 //!
-//! What a pod will do is written on it, for the model has no programs to run: an image with `does-not-exist` in its name
-//! cannot be pulled, annotation `sim/behaviour` says `crash`, `oom` or `stuck`, label `sim/exit` is the status with
+//! What a pod will do is written on it, for the model has no programs to run: an image with `does-not-exist` in its
+//! name cannot be pulled, annotation `sim/behaviour` says `crash`, `oom` or `stuck`, label `sim/exit` is the status with
 //! which a pod of a Job ends, and a request of more processor than the node has (32) fits on no node.
 
 mod autoscaler;
@@ -26,11 +26,12 @@ use serde_json::{Value, json};
 use crate::events::{self, Note};
 use crate::fields::{self, Writer};
 use crate::objects;
+use crate::options::Options;
 use crate::request::Target;
 use crate::resources::{self, Resource};
 use crate::server::Shared;
 use crate::world::World;
-use crate::write::{self, Options};
+use crate::write;
 
 /// Name under which controllers write.
 const MANAGER: &str = "kube-controller-manager";

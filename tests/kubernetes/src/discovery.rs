@@ -148,7 +148,9 @@ fn aggregated_version(group: &str, version: &str) -> Value {
             people(resource, &mut entry);
             let subs = of_version().filter(|it| it.plural == resource.plural && it.subresource.is_some());
             let subs: Vec<Value> = subs
-                .map(|sub| json!({"subresource": sub.subresource, "responseKind": response_kind(sub), "verbs": sub.verbs}))
+                .map(|sub| {
+                    json!({"subresource": sub.subresource, "responseKind": response_kind(sub), "verbs": sub.verbs})
+                })
                 .collect();
             if !subs.is_empty() {
                 entry.insert("subresources".to_owned(), subs.into());

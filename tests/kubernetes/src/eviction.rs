@@ -6,11 +6,11 @@ use crate::answer::Answer;
 use crate::delete::{self, Preconditions};
 use crate::failure::Failure;
 use crate::objects;
+use crate::options::{Options, Validation};
 use crate::request::{Request, Target};
 use crate::schema;
 use crate::selectors::Labels;
 use crate::world::World;
-use crate::write::{Options, Validation};
 
 const BUDGETS: &str = "policy/poddisruptionbudgets";
 

@@ -11,10 +11,11 @@ use crate::failure::{Cause, Failure};
 use crate::fields;
 use crate::identity::Identity;
 use crate::objects;
+use crate::options::{Options, Validation};
 use crate::request::{Attributes, Request, Target};
 use crate::schema;
 use crate::world::World;
-use crate::write::{self, Options, Validation};
+use crate::write;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -113,7 +114,8 @@ fn apply(
     if let Some(field) = unknown.first() {
         let (kind, version) = (&target.resource.kind, target.resource.api_version());
         return Err(Failure::internal(format!(
-            "failed to create typed patch object ({}/{}; {version}, Kind={kind}): .{field}: field not declared in schema",
+            "failed to create typed patch object ({}/{}; {version}, Kind={kind}): .{field}: field not declared in \
+             schema",
             target.space(),
             target.name
         )));

@@ -45,8 +45,8 @@ pub fn built_in() -> Vec<Value> {
             "system:discovery",
             &everybody[..],
             json!([{"verbs": ["get"], "nonResourceURLs": [
-                "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
-                "/version/",
+                "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
+                "/version", "/version/",
             ]}]),
         ),
         (

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::failure::{Cause, Failure};
 use crate::objects;
+use crate::options::Options;
 use crate::patch;
 use crate::request::{Request, Target};
 use crate::schema;
 use crate::world::World;
-use crate::write::{self, Options};
+use crate::write;
 
 /// Answers a GET, PUT or PATCH of a scale.
 pub fn answer(world: &mut World, request: &Request, target: &Target) -> Result<Answer, Failure> {

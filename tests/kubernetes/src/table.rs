@@ -60,8 +60,8 @@ fn pod_cells(pod: &Value, clock: Clock) -> Vec<String> {
     let ready = containers.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
     let wanted = objects::items(pod, "/spec/containers").count();
     let restarts: i64 = containers.iter().filter_map(|status| objects::number(status, "/restartCount")).sum();
-    let waiting = containers.iter().map(|status| objects::text(status, "/state/waiting/reason"));
-    let reason = waiting.filter(|reason| !reason.is_empty()).next_back();
+    let mut waiting = containers.iter().map(|status| objects::text(status, "/state/waiting/reason"));
+    let reason = waiting.rfind(|reason| !reason.is_empty());
     let status = reason.unwrap_or_else(|| objects::text(pod, "/status/phase"));
     let or_none = |pointer| match objects::text(pod, pointer) {
         "" => "<none>".to_owned(),

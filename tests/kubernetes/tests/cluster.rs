@@ -1,6 +1,8 @@
 //! What tests ask of the handle: requests that can be counted, faults that happen when they are wanted, time that moves
 //! when it is told to, watches that follow.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
+
 #[path = "support/http.rs"]
 mod http;
 

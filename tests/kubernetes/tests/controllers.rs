@@ -1,6 +1,8 @@
 //! The models of the controllers: rollouts that run, get stuck, are taken back and paused; Jobs that end; pods that
 //! change hands.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
+
 use std::time::Duration;
 
 use kubernetes_stand_in::Cluster;

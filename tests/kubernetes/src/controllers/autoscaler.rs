@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::{all, put, say, target};
 use crate::objects;
+use crate::options::Options;
 use crate::resources;
 use crate::world::World;
-use crate::write::{self, Options};
+use crate::write;
 
-const NO_METRICS: &str = "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get \
-                          metrics for resource cpu: no metrics returned from resource metrics API";
+const NO_METRICS: &str = "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to \
+                          get metrics for resource cpu: no metrics returned from resource metrics API";
 
 /// Looks at every autoscaler once.
 pub fn sync(world: &mut World) {

@@ -1,4 +1,5 @@
-//! The ReplicaSet controller: adopts and releases pods by their labels, makes what is missing, deletes what is too many.
+//! The ReplicaSet controller: adopts and releases pods by their labels, makes what is missing, deletes what is too
+//! many.
 
 use serde_json::{Value, json};
 

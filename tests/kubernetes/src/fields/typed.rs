@@ -1,4 +1,5 @@
-//! Objects compared, merged and pruned by their types: which fields differ, which an apply names, what becomes of lists.
+//! Objects compared, merged and pruned by their types: which fields differ, which an apply names, what becomes of
+//! lists.
 
 use serde_json::{Map, Value};
 

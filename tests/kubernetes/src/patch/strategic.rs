@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn ports_of_a_container_are_joined_by_their_number_and_tolerations_replaced() {
         let object = json!({"spec": {
-            "containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}], "tolerations": [{"key": "a"}],
+            "containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}],
+            "tolerations": [{"key": "a"}],
         }});
         let patch = json!({"spec": {
             "containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}],

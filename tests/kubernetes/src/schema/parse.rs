@@ -1,4 +1,5 @@
-//! Reads the table of types. The table is part of this crate, so a mistake in it is a bug and ends the test that meets it.
+//! Reads the table of types. The table is part of this crate, so a mistake in it is a bug and ends the test that meets
+//! it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The record played again: one cluster, the same seed, every request in its order. Between the requests stands what was
-//! done between them when they were recorded: time went by, controllers worked, somebody halted a node.
+//! The record played again: one cluster, the same seed, every request in its order. Between the requests stands what
+//! was done between them when they were recorded: time went by, controllers worked, somebody halted a node.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Replay {
             token: self.cluster.token(&exchange.caller).to_owned(),
             content_type: exchange.content_type.clone(),
             accept: exchange.accept.clone(),
-            body: self.translation.body(&self.cluster, &exchange.body),
+            body: self.translation.body(&exchange.body),
         };
         let url = self.cluster.url();
         if !exchange.is_watch() {
@@ -281,8 +281,8 @@ impl Replay {
 }
 
 fn reason<'a>(object: &'a Value, condition: &str) -> &'a str {
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let found = conditions.filter(|it| it.get("type") == Some(&condition.into())).next_back();
+    let mut conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let found = conditions.rfind(|it| it.get("type") == Some(&condition.into()));
     found.and_then(|it| it.get("reason")?.as_str()).unwrap_or_default()
 }
 

@@ -109,3 +109,57 @@ fn walk(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn exchange(status: u64, answer: Value) -> Exchange {
+        let all = crate::exchange::all();
+        let mut exchange = all.into_iter().next().unwrap();
+        exchange.status = status;
+        exchange.headers = json!({"content-type": "application/json"});
+        exchange.answer = answer;
+        exchange
+    }
+
+    fn response(status: u64, answer: &Value) -> Response {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Response { status, headers, body: answer.to_string().into_bytes() }
+    }
+
+    #[test]
+    fn what_differs_is_noticed() {
+        let wanted = json!({"metadata": {"name": "a"}, "items": [{"a": 1}, {"b": "x"}]});
+        let cases = [
+            (200, json!({"metadata": {"name": "other"}, "items": [{"a": 7, "b": "y"}]}), true),
+            (201, wanted.clone(), false),
+            (200, json!({"metadata": {}, "items": [{"a": 1, "b": "x"}]}), false),
+            (200, json!({"metadata": {"name": "a", "uid": "1"}, "items": [{"a": 1, "b": "x"}]}), false),
+            (200, json!({"metadata": {"name": "a"}, "items": [{"a": "1", "b": "x"}]}), false),
+            (200, json!({"metadata": {"name": null}, "items": [{"a": 1, "b": "x"}]}), false),
+        ];
+        for (status, ours, is_same) in cases {
+            let difference = difference(&exchange(200, wanted.clone()), &response(status, &ours), Managed::Known);
+            assert_eq!(difference.is_none(), is_same, "{status} {ours}: {difference:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_compared_by_what_they_say() {
+        let refusal = |reason: &str, field: &str| {
+            json!({"status": "Failure", "reason": reason, "code": 422, "details": {
+                "kind": "Deployment", "causes": [{"reason": "FieldValueInvalid", "field": field}],
+            }})
+        };
+        let wanted = exchange(422, refusal("Invalid", "spec.replicas"));
+        for (reason, field, is_same) in
+            [("Invalid", "spec.replicas", true), ("Conflict", "spec.replicas", false), ("Invalid", "spec", false)]
+        {
+            let difference = difference(&wanted, &response(422, &refusal(reason, field)), Managed::Known);
+            assert_eq!(difference.is_none(), is_same, "{reason} {field}: {difference:?}");
+        }
+    }
+}

@@ -127,7 +127,7 @@ impl Translation {
     }
 
     /// A body.
-    pub fn body(&mut self, cluster: &Cluster, body: &Value) -> Value {
+    pub fn body(&self, body: &Value) -> Value {
         match body {
             Value::Object(map) => {
                 let is_version_test = map.get("path") == Some(&"/metadata/resourceVersion".into());
@@ -135,13 +135,13 @@ impl Translation {
                     let is_version = key == "resourceVersion" || (is_version_test && key == "value");
                     let ours = match value.as_str().filter(|_| is_version) {
                         Some(version) => self.versions.get(version).map_or(version, String::as_str).into(),
-                        None => self.body(cluster, value),
+                        None => self.body(value),
                     };
                     (key.clone(), ours)
                 });
                 Value::Object(pairs.collect())
             }
-            Value::Array(list) => list.iter().map(|item| self.body(cluster, item)).collect(),
+            Value::Array(list) => list.iter().map(|item| self.body(item)).collect(),
             Value::String(text) => {
                 let uid = self.uids.get(text).or_else(|| self.others.get(text)).cloned();
                 uid.unwrap_or_else(|| self.names.get(text).cloned().unwrap_or_else(|| text.clone())).into()
