@@ -2,7 +2,7 @@
 //!
 //! It is done twice. First the whole record is played again, in its order, on one cluster that starts from the same
 //! seed: the objects that the answers show come from the stand-in's own controllers, and whatever is random in the
-//! record (names, uids, versions) is replaced by what took its place here. Then every line that says on which answers
+//! record (names, uids, versions) is replaced by what took its place here; what is not random has to be equal. Then every line that says on which answers
 //! it rests is sent by itself, word for word, to a cluster into which just these were loaded.
 
 #![expect(clippy::indexing_slicing, reason = "the helpers of a test may")]
@@ -13,6 +13,8 @@ mod alone;
 mod exceptions;
 #[path = "record/exchange.rs"]
 mod exchange;
+#[path = "record/facts.rs"]
+mod facts;
 #[path = "support/http.rs"]
 mod http;
 #[path = "record/replay.rs"]

@@ -175,18 +175,7 @@ fn merge_as(ty: &Type, atomic: bool, live: &Value, config: &Value) -> Value {
         return config.clone();
     }
     match (ty, live, config) {
-        (Type::List(..), live, Value::Array(_)) => {
-            let mut merged: Vec<(String, Value)> =
-                parts(ty, live).into_iter().map(|(element, value)| (element, value.clone())).collect();
-            for (element, value) in parts(ty, config) {
-                let (inner, is_atomic) = type_of_part(ty, &element);
-                match merged.iter_mut().find(|(known, _)| *known == element) {
-                    Some((_, own)) => *own = merge_as(&inner, is_atomic, own, value),
-                    None => merged.push((element, value.clone())),
-                }
-            }
-            Value::Array(merged.into_iter().map(|(_, value)| value).collect())
-        }
+        (Type::List(..), live, Value::Array(_)) => merge_list(ty, live, config),
         (_, Value::Object(live), Value::Object(config)) => {
             let mut merged = live.clone();
             for (key, value) in config {
@@ -197,6 +186,39 @@ fn merge_as(ty: &Type, atomic: bool, live: &Value, config: &Value) -> Value {
             Value::Object(merged)
         }
         _ => config.clone(),
+    }
+}
+
+/// Elements come in the order of the applied list; those that only the live one has keep their place before what
+/// followed them.
+fn merge_list(ty: &Type, live: &Value, config: &Value) -> Value {
+    let (live, config) = (parts(ty, live), parts(ty, config));
+    let find = |list: &[(String, &Value)], name: &str| list.iter().position(|(known, _)| known == name);
+    let mut shared = config.iter().map(|(name, _)| name).filter(|name| find(&live, name).is_some()).peekable();
+    let (mut live_rest, mut config_rest) = (live.as_slice(), config.as_slice());
+    let mut merged = Vec::new();
+    loop {
+        match (live_rest.split_first(), config_rest.split_first()) {
+            (None, None) => return Value::Array(merged),
+            (Some(((own, kept), rest)), _) if find(&config, own).is_none() => {
+                merged.push((*kept).clone());
+                live_rest = rest;
+            }
+            // It has another place in the applied list.
+            (Some(((own, _), rest)), Some(((name, _), _))) if own != name && shared.peek() != Some(&own) => {
+                live_rest = rest;
+            }
+            (_, Some(((name, value), rest))) => {
+                let own = find(&live, name).and_then(|at| live.get(at)).map_or(&Value::Null, |(_, value)| *value);
+                let (inner, is_atomic) = type_of_part(ty, name);
+                merged.push(merge_as(&inner, is_atomic, own, value));
+                shared.next_if(|next| *next == name);
+                live_rest =
+                    live_rest.split_first().filter(|((own, _), _)| own == name).map_or(live_rest, |(_, rest)| rest);
+                config_rest = rest;
+            }
+            (Some((_, rest)), None) => live_rest = rest,
+        }
     }
 }
 
@@ -226,5 +248,41 @@ fn remove_as(ty: &Type, value: &mut Value, path: &[String]) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Value {
+        let env: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+        json!({"name": "a", "env": env})
+    }
+
+    #[test]
+    fn an_applied_list_gives_the_order_of_what_it_names() {
+        let cases = [
+            (&["m", "l", "c"][..], &["c", "l"][..], &["m", "c", "l"][..]),
+            (&["m", "l"], &["c"], &["m", "l", "c"]),
+            (&["a", "b", "c"], &["a", "c"], &["a", "b", "c"]),
+            (&["a", "b"], &["x", "b", "a"], &["x", "b", "a"]),
+            (&[], &["a"], &["a"]),
+            (&["a"], &[], &["a"]),
+        ];
+        for (live, config, wanted) in cases {
+            assert_eq!(merge("Container", &names(live), &names(config)), names(wanted), "{live:?} and {config:?}");
+        }
+    }
+
+    #[test]
+    fn owners_see_a_port_by_its_number_and_protocol() {
+        let set = field_set("Container", &json!({"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}));
+        let wanted = json!({"f:name": {}, "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {
+            ".": {}, "f:containerPort": {}, "f:name": {},
+        }}});
+        assert_eq!(set.to_json(), wanted);
     }
 }

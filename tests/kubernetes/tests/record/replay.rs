@@ -7,6 +7,7 @@ use kubernetes_stand_in::{Cluster, Metrics, Usage};
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
+use crate::facts;
 use crate::http::{Call, Response};
 use crate::shape::{self, Managed};
 use crate::translation::Translation;
@@ -84,7 +85,7 @@ impl Replay {
         if let Some(token) = ours.pointer("/status/token").and_then(Value::as_str) {
             self.made_token = token.to_owned();
         }
-        shape::difference(exchange, response, Managed::Known)
+        shape::difference(exchange, response, Managed::Known).or_else(|| facts::difference(exchange, &ours))
     }
 
     /// Goes on until an object is as wanted, one step at a time.
@@ -127,6 +128,7 @@ impl Replay {
             | "sts-stuck-reverted"
             | "sts-unstuck"
             | "rollback-done"
+            | "paused-set-image"
             | "paused-get"
             | "resumed-get"
             | "evict-missing"
@@ -177,6 +179,7 @@ impl Replay {
                 controllers.complete();
                 controllers.autoscale();
             }
+            "hpa-scale-zero" => controllers.complete(),
             "hpa-list" => controllers.autoscale(),
             "watch-scale" | "watch-quiet" | "watch-deleted" => self.watch_from_now(exchange),
             "watch-expired" => self.cluster.compact(),
