@@ -8,9 +8,7 @@ use kubernetes_stand_in::{Cluster, Fault, Metrics, Trouble, Usage};
 use paramedic::clients::kubernetes::{
     Access, Kubernetes, LogQuery, ObjectQuery, PodRef, Settings, Workload, WorkloadKind,
 };
-use paramedic::domain::{
-    CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, Severity, System, Target,
-};
+use paramedic::domain::{CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, Severity, System, Target};
 use paramedic::policy::{Grants, Op, Permit, decide};
 use serde_json::{Value, json};
 
@@ -168,13 +166,8 @@ async fn objects_come_page_by_page_and_without_what_variables_are_set_to() {
     let env = &object["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!((&env[0]["name"], &env[0]["value"]), (&json!("MODE"), &json!("[redacted]")));
     assert!(!text.contains(canary) && !text.contains("managedFields"), "{text}");
-    let mut query = ObjectQuery {
-        resource: "deployments.apps".to_owned(),
-        labels: None,
-        fields: None,
-        limit: 2,
-        after: None,
-    };
+    let mut query =
+        ObjectQuery { resource: "deployments.apps".to_owned(), labels: None, fields: None, limit: 2, after: None };
     let mut seen = 0;
     loop {
         let page = client.list_objects(&permit(), &limits(AMPLE), &query).await.unwrap();

@@ -185,7 +185,7 @@ fn relative_paths_begin_at_the_directory_of_the_file() {
 
 /// One target of each system; it takes one line.
 const TARGETS: &str = "targets: { postgres: { main: { url: { env: PG } } }, redis: { cache: { url: { env: REDIS } } }, \
-                       queue: { email: { redis: cache, name: email, bullmq: 5 } }, http: { api: { base_url: \"http://api\" } } }\n";
+                       queue: { email: { redis: cache, name: email, bullmq: 5 } }, http: { api: { base_url: \"http://api\" } }, kubernetes: { prod: { namespace: shop } } }\n";
 
 #[test]
 fn each_operation_can_be_granted_with_the_bounds_it_needs() {
@@ -196,11 +196,13 @@ fn each_operation_can_be_granted_with_the_bounds_it_needs() {
             System::Redis => "cache",
             System::Queue => "email",
             System::Http => "api",
+            System::Kubernetes => "prod",
         };
         let forms = [
             "",
             ", keys: [a]",
             ", paths: [/a]",
+            ", resources: [pods]",
             ", per_run: 1, users: [a]",
             ", keys: [a], per_run: 1",
             ", keys: [a], per_run: 1, ttl: 1m..1h",

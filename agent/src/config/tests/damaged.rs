@@ -299,6 +299,7 @@ fn within_bounds(config: &Config) -> Result<(), TestCaseError> {
             System::Redis => config.targets.redis.contains_key(name),
             System::Queue => config.targets.queue.contains_key(name),
             System::Http => config.targets.http.contains_key(name),
+            System::Kubernetes => config.targets.kubernetes.contains_key(name),
         };
         prop_assert!(known, "{}", grant.target);
     }

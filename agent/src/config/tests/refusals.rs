@@ -255,7 +255,9 @@ fn each_bad_grant_earns_its_message() {
         ("{ queue: email }", &["3:1: plugins.p.grants[0]: `verbs` is missing"]),
         (
             "{ verbs: [ping] }",
-            &["3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http"],
+            &[
+                "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http, kubernetes",
+            ],
         ),
         (
             "{ postgres: main, redis: cache, verbs: [ping] }",
@@ -304,11 +306,24 @@ fn each_bad_grant_earns_its_message() {
         ),
         ("postgres/main query", &["3:1: plugins.p.grants[0]: expected a mapping, found text"]),
         (
-            "{ kubernetes: prod, verbs: [get] }",
+            "{ kafka: prod, verbs: [get] }",
             &[
-                "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http",
-                "3:3: plugins.p.grants[0].kubernetes: there is no such field; choose from postgres, redis, queue, http, \
-                 verbs, keys, paths, per_run, per_hour, users, applications, min_age, ttl, methods",
+                "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http, kubernetes",
+                "3:3: plugins.p.grants[0].kafka: there is no such field; choose from postgres, redis, queue, http, \
+                 kubernetes, verbs, keys, paths, resources, per_run, per_hour, users, applications, min_age, ttl, methods",
+            ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [get-object], resources: [secrets] }",
+            &[
+                "3:55: plugins.p.grants[0].resources[0]: `secrets` is no resource pattern: no plugin ever reads a Secret",
+            ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [list-pods], resources: [pods] }",
+            &[
+                "3:53: plugins.p.grants[0].resources: none of the verbs is bounded by `resources`; it is for get-object, \
+               list-objects",
             ],
         ),
         (
