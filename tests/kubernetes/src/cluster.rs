@@ -205,6 +205,16 @@ impl Cluster {
         self.shared.trouble(trouble.into());
     }
 
+    /// From now on new connections are accepted and never read from: a server that hangs before it hears anything.
+    pub fn go_deaf(&self) {
+        self.shared.go_deaf();
+    }
+
+    /// Ends that for connections to come.
+    pub fn hear(&self) {
+        self.shared.hear();
+    }
+
     /// Moves the time on. Watches end and deadlines pass by this time alone.
     pub fn advance(&self, by: Duration) {
         self.shared.with(|world| world.clock.advance(by));

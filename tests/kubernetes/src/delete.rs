@@ -52,9 +52,12 @@ pub fn answer(world: &mut World, request: &Request, target: &Target) -> Result<A
     let object = world.store.get(&storage, target.space(), &target.name).cloned().ok_or_else(|| target.missing())?;
     Preconditions::read(&options).check(target, &object)?;
     let before = is_dry_run.then(|| world.clone());
-    let gone = remove(world, target, &object, objects::number(&options, "/gracePeriodSeconds"));
+    let mut gone = remove(world, target, &object, objects::number(&options, "/gracePeriodSeconds"));
     if let Some(before) = before {
         *world = before;
+        if objects::text(&gone, "/kind") != "Status" {
+            objects::carry(&object, &mut gone, "/metadata/resourceVersion");
+        }
     }
     Ok(Answer::json(200, gone))
 }

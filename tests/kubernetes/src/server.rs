@@ -1,6 +1,7 @@
 //! The HTTP side: bytes in, bytes out, and the faults that happen on that way. What is answered is decided in `api`.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct Shared {
     world: Mutex<World>,
     requests: Mutex<Vec<Request>>,
     troubles: Mutex<Vec<Trouble>>,
+    /// New connections are accepted and not read from.
+    is_deaf: AtomicBool,
     /// Counts the times when the world may have changed.
     changed: Sender<u64>,
 }
@@ -38,8 +41,8 @@ impl Shared {
     #[must_use]
     pub fn new(world: World) -> Arc<Self> {
         let (changed, _) = tokio::sync::watch::channel(0);
-        let (requests, troubles) = (Mutex::default(), Mutex::default());
-        Arc::new(Shared { world: Mutex::new(world), requests, troubles, changed })
+        let (requests, troubles, is_deaf) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+        Arc::new(Shared { world: Mutex::new(world), requests, troubles, is_deaf, changed })
     }
 
     /// Looks at the world, or changes it; whoever watches is told.
@@ -60,6 +63,16 @@ impl Shared {
         lock(&self.requests).clear();
     }
 
+    /// From now on new connections are accepted and not read from.
+    pub fn go_deaf(&self) {
+        self.is_deaf.store(true, Ordering::Release);
+    }
+
+    /// From now on new connections are read from again. Those that were not stay as they are.
+    pub fn hear(&self) {
+        self.is_deaf.store(false, Ordering::Release);
+    }
+
     /// Lets something go wrong.
     pub fn trouble(&self, trouble: Trouble) {
         lock(&self.troubles).push(trouble);
@@ -78,6 +91,10 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, encryption: Optio
 }
 
 async fn greet(stream: TcpStream, shared: Arc<Shared>, encryption: Option<TlsAcceptor>) {
+    if shared.is_deaf.load(Ordering::Acquire) {
+        // The connection stays open as long as the client wants it.
+        std::future::pending::<()>().await;
+    }
     match encryption {
         None => converse(stream, shared).await,
         // Whoever does not trust the certificate goes away, and says so on their side.

@@ -98,6 +98,17 @@ async fn a_server_can_hang_before_a_change_and_after_it() {
 }
 
 #[tokio::test]
+async fn a_server_can_accept_and_not_listen() {
+    let cluster = Cluster::seeded().await.unwrap();
+    cluster.go_deaf();
+    let unheard = call(&cluster, "GET", API, Value::Null);
+    assert!(!send_and_wait(unheard, cluster.url(), Duration::from_millis(300)), "an answer came");
+    assert!(cluster.requests().is_empty());
+    cluster.hear();
+    assert_eq!(get(&cluster, API).unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn an_answer_can_be_cut_late_or_too_long() {
     let cluster = Cluster::seeded().await.unwrap();
     cluster.fail(Fault::Cut { after_lines: 0 });

@@ -3,6 +3,8 @@
 //! The record asks for the same shapes only. But a count, a generation, an image or an order of variables that differs
 //! would mean that the stand-in does something else.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::exchange::Exchange;
@@ -32,6 +34,25 @@ const FACTS: [&str; 23] = [
     "/status/allowed",
     "/status/disruptionsAllowed",
 ];
+
+/// The versions of every object so far, recorded and ours.
+///
+/// A version is random, that it moved or stayed is not: a dry run and a write that changes nothing leave it alone.
+#[derive(Debug, Default)]
+pub struct Versions(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Versions {
+    /// What is odd about the version in an answer: it moved where the recorded one stayed.
+    pub fn difference(&mut self, exchange: &Exchange, ours: &Value) -> Option<String> {
+        let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let uid = text(&exchange.answer, "/metadata/uid")?;
+        let recorded = text(&exchange.answer, "/metadata/resourceVersion")?;
+        let own = text(ours, "/metadata/resourceVersion").unwrap_or_default();
+        let known = self.0.entry(uid).or_default();
+        let before = known.insert(recorded.clone(), own.clone()).filter(|before| *before != own);
+        before.map(|before| format!("version moved from {before} to {own} where {recorded} stayed"))
+    }
+}
 
 /// The first value that differs.
 pub fn difference(exchange: &Exchange, ours: &Value) -> Option<String> {

@@ -7,7 +7,7 @@ use kubernetes_stand_in::{Cluster, Metrics, Usage};
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
-use crate::facts;
+use crate::facts::{self, Versions};
 use crate::http::{Call, Response};
 use crate::shape::{self, Managed};
 use crate::translation::Translation;
@@ -16,7 +16,12 @@ use crate::translation::Translation;
 pub async fn run(exchanges: &[Exchange]) -> Vec<(&str, String)> {
     let cluster = Cluster::start().await.expect("a cluster starts");
     seed(&cluster);
-    let mut replay = Replay { cluster, translation: Translation::default(), made_token: String::new() };
+    let mut replay = Replay {
+        cluster,
+        translation: Translation::default(),
+        versions: Versions::default(),
+        made_token: String::new(),
+    };
     let mut failures = Vec::new();
     for exchange in exchanges {
         replay.cluster.advance(Duration::from_secs(1));
@@ -50,6 +55,7 @@ pub fn bind_delegator(cluster: &Cluster) {
 struct Replay {
     cluster: Cluster,
     translation: Translation,
+    versions: Versions,
     /// The token that was made for audience paramedic.
     made_token: String,
 }
@@ -85,7 +91,8 @@ impl Replay {
         if let Some(token) = ours.pointer("/status/token").and_then(Value::as_str) {
             self.made_token = token.to_owned();
         }
-        shape::difference(exchange, response, Managed::Known).or_else(|| facts::difference(exchange, &ours))
+        let moved = self.versions.difference(exchange, &ours);
+        shape::difference(exchange, response, Managed::Known).or_else(|| facts::difference(exchange, &ours)).or(moved)
     }
 
     /// Goes on until an object is as wanted, one step at a time.

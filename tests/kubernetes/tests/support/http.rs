@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
+
+/// An answer that does not come is a failure, not a test that never ends.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What came back.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +43,7 @@ impl Call {
     pub fn send(&self, url: &str) -> anyhow::Result<Response> {
         let address = url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).context("cannot connect")?;
+        stream.set_read_timeout(Some(READ_TIMEOUT)).context("cannot set a timeout")?;
         let body = match &self.body {
             Value::Null => String::new(),
             Value::String(bytes) => bytes.clone(),
