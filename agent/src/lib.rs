@@ -8,6 +8,7 @@ pub mod domain;
 pub mod clock;
 pub mod config;
 pub mod policy;
+pub mod recording;
 pub mod store;
 
 pub mod clients;

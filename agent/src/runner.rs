@@ -540,6 +540,7 @@ fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
         cancellation: place.cancellation.clone(),
         observer: place.feed.clone(),
         following: None,
+        reel: None,
     }
 }
 
