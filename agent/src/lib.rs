@@ -18,6 +18,8 @@ pub mod host;
 
 pub mod engine;
 
+pub mod replay;
+
 pub mod telemetry;
 
 pub mod catalog;

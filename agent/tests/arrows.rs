@@ -33,6 +33,11 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["domain", "clock", "policy", "recording", "journal", "host"],
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
+    (
+        "replay",
+        &["domain", "clock", "policy", "recording", "host", "engine"],
+        &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
+    ),
     ("telemetry", &["domain"], &["wasmtime", "axum", "rusqlite"]),
     (
         "catalog",
