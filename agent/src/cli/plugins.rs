@@ -91,10 +91,10 @@ struct One {
 
 impl Plugins {
     /// Ask an agent, or with nobody to ask look at recordings.
-    pub(super) fn needs_no_agent(self) -> Result<Suite, Self> {
+    pub(super) fn needs_no_agent(self) -> Result<Suite, Box<Self>> {
         match self.deed {
             Some(Deed::Test(suite)) => Ok(suite),
-            deed => Err(Self { deed, ..self }),
+            deed => Err(Box::new(Self { deed, ..self })),
         }
     }
 
