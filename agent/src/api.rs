@@ -42,6 +42,7 @@ mod probes;
 mod problem;
 mod query;
 mod rate;
+mod recordings;
 mod route;
 mod runs;
 mod serve;
@@ -159,11 +160,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .acting(Admin, routes!(versions::forget))
         .acting(Admin, routes!(versions::activate))
         .least(Viewer, routes!(versions::diff))
+        .least(Responder, routes!(recordings::component))
         .acting(Admin, routes!(versions::release))
         .acting(Admin, routes!(versions::close_breaker))
         .least(Viewer, routes!(runs::list))
         .acting(Responder, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
+        // Answers of targets, which nobody else sees.
+        .least(Admin, routes!(recordings::show))
         .acting(Responder, routes!(runs::cancel))
         .acting(Responder, routes!(plans::undo))
         .least(Viewer, routes!(plans::show))

@@ -239,7 +239,11 @@ fn engine_settings(config: &Config) -> Settings {
 }
 
 fn rules(config: &Config) -> Rules {
-    let rules = |plugin: &crate::config::Plugin| PluginRules { approvers: plugin.approval, cooldown: plugin.cooldown };
+    let rules = |plugin: &crate::config::Plugin| PluginRules {
+        approvers: plugin.approval,
+        cooldown: plugin.cooldown,
+        recordings: plugin.recordings,
+    };
     let plugins = config.plugins.iter().map(|(name, plugin)| (name.clone(), rules(plugin)));
     Rules { plugins: plugins.collect(), budgets: config.budgets.clone() }
 }

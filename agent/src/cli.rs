@@ -17,6 +17,7 @@ mod leases;
 mod output;
 mod plans;
 mod plugins;
+mod replay;
 mod run;
 mod runs;
 mod silence;
@@ -75,6 +76,10 @@ pub enum Command {
     /// Look whether the records are as they were recorded, or take them elsewhere.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Run a recorded run again without touching anything; exits with 0 if it acts the same, 1 if not, 3 if it could not be run.
+    Replay(replay::Replay),
+    /// List plugins, or show one; deliver, compare, test and activate versions.
+    Plugins(plugins::Plugins),
     /// Make tokens, and the digests by which the agent knows them.
     Token(token::Token),
     /// Everything that is asked of a running agent.
@@ -151,8 +156,6 @@ pub enum Question {
     Leases(leases::Leases),
     /// List runs, show one, or end one.
     Runs(runs::Runs),
-    /// List plugins, or show one; deliver, compare and activate versions.
-    Plugins(plugins::Plugins),
     /// Run a sweep now; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Sweep(sweeps::Sweep),
     /// List sweeps and how they stand, or show one with its history.
@@ -206,7 +209,6 @@ pub fn execute(connection: &Connection, question: Question) -> ExitCode {
         Question::Unfreeze(unfreeze) => unfreeze.execute(&client).await,
         Question::Leases(leases) => leases.execute(&client).await,
         Question::Runs(runs) => runs.execute(&client).await,
-        Question::Plugins(plugins) => plugins.execute(&client).await,
         Question::Sweep(sweep) => sweep.execute(&client).await,
         Question::Sweeps(sweeps) => sweeps.execute(&client).await,
         Question::Silence(silence) => silence.execute(&client).await,
@@ -224,15 +226,33 @@ pub fn audit(connection: &Connection, audit: audit::Audit) -> ExitCode {
     }
 }
 
+/// Run a recorded run again, print what was found, and tell the exit code.
+pub fn replay(connection: &Connection, replay: replay::Replay) -> ExitCode {
+    alone(async || replay.execute(connection).await)
+}
+
+/// Look at plugins, or after them, print what was found, and tell the exit code.
+pub fn plugins(connection: &Connection, plugins: plugins::Plugins) -> ExitCode {
+    match plugins.needs_no_agent() {
+        Ok(suite) => alone(async || suite.execute().await),
+        Err(plugins) => ask(connection, async |client| plugins.execute(&client).await),
+    }
+}
+
 /// Have an agent read its configuration again, print what was different, and tell the exit code.
 pub fn reload(connection: &Connection, reload: configuration::Reload) -> ExitCode {
     ask(connection, async |client| reload.execute(&client).await)
 }
 
 fn ask(connection: &Connection, question: impl AsyncFnOnce(Client) -> Result<u8, AskError>) -> ExitCode {
+    alone(async || question(Client::new(connection)?).await)
+}
+
+/// Do something, and tell the exit code.
+fn alone(deed: impl AsyncFnOnce() -> Result<u8, AskError>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = match runtime {
-        Ok(runtime) => runtime.block_on(async { question(Client::new(connection)?).await }),
+        Ok(runtime) => runtime.block_on(deed()),
         Err(error) => Err(AskError::Runtime(error)),
     };
     let code = answer.unwrap_or_else(|error| {

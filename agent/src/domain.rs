@@ -18,6 +18,7 @@ pub mod limits;
 pub mod operation;
 pub mod outcome;
 pub mod plugin;
+pub mod recordings;
 pub mod reload;
 pub mod run;
 pub mod secret;
@@ -42,6 +43,7 @@ pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};
 pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
+pub use recordings::Recordings;
 pub use reload::{ConfigStanding, ReloadRefused, Reloaded};
 pub use run::{
     Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, RunChanges, Trigger, Usage,

@@ -23,6 +23,7 @@ pub mod state;
 mod stdio;
 mod support;
 pub mod targets;
+mod time;
 
 pub(crate) use error::describe as describe_error;
 pub use imports::{Imports, ImportsError};

@@ -8,7 +8,8 @@
 //! read(target, arguments, call) ─► budget ─► policy::decide ─► call(permit, limits) until the deadline ─► record
 //! ```
 //!
-//! A call that changes something goes through [`Journal::change`] instead: see [`changes`].
+//! A call that changes something goes through [`Journal::change`] instead: see [`changes`]. A run that is recorded has its calls
+//! taken down, and in a replay they are answered by a recording instead of a client: see [`taping`].
 //!
 //! Knows nothing of wasmtime, of single clients, of the store or of the API.
 
@@ -16,20 +17,25 @@ pub mod arguments;
 pub mod budget;
 pub mod change;
 pub mod changes;
+mod differences;
 mod observer;
+mod taping;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use arguments::Arguments;
 pub use change::{Change, Halt, Performed, Settled, canonical};
 pub use changes::{Changes, Disposition, Intent, IntentError, Ledger, Receipt};
 pub use observer::{Observer, Unobserved};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, System, Timestamp};
 use crate::policy::{Grants, Op, Permit, decide};
+use crate::recording::Reel;
 use budget::Budget;
 
 /// Why a run has to end in the middle of a host call. Everything that a guest can cope with is a [`CallError`] instead.
@@ -50,6 +56,9 @@ pub enum Stop {
     /// A function other than `describe` was reached while the plugin describes itself.
     #[error("`describe` called the host")]
     Describing,
+    /// A replay came to the call in which the run ended.
+    #[error("the recording ends in this call")]
+    Unanswered,
 }
 
 /// The host calls of one run.
@@ -57,6 +66,8 @@ pub struct Journal {
     grants: Arc<Grants>,
     clock: Arc<dyn Clock>,
     deadline: Instant,
+    /// How long the run may take in all.
+    allowed: Duration,
     answer_bytes: usize,
     budget: Budget,
     local_budget: Budget,
@@ -66,6 +77,8 @@ pub struct Journal {
     changes: Changes,
     touched: changes::Touched,
     observer: Arc<dyn Observer>,
+    /// Where calls are taken down or answered from; none for most runs.
+    reel: Option<Box<Reel>>,
 }
 
 /// A call that has been let through or refused and waits for its record.
@@ -73,6 +86,8 @@ struct Opening {
     operation: String,
     target: String,
     arguments: Arguments,
+    /// All of them, where the run is recorded.
+    whole: Value,
     started: Timestamp,
     instant: Instant,
 }
@@ -84,6 +99,7 @@ impl Journal {
             grants,
             clock,
             deadline,
+            allowed: limits.deadline,
             answer_bytes: limits.answer_bytes,
             budget: Budget::new(limits.calls, limits.total_answer_bytes),
             local_budget: Budget::new(limits.calls, 0),
@@ -92,6 +108,7 @@ impl Journal {
             changes: Changes::Refuse,
             touched: changes::Touched::default(),
             observer: Arc::new(Unobserved),
+            reel: None,
         }
     }
 
@@ -127,7 +144,8 @@ impl Journal {
 
     /// The records, in order. The journal is empty afterwards. A call that was cut off with its run is the last of them.
     pub fn take_records(&mut self) -> Vec<CallRecord> {
-        if let Some(opening) = self.under_way.take() {
+        if let Some(mut opening) = self.under_way.take() {
+            self.tape_end(&mut opening);
             let mut record = self.record(opening, Decision::Permitted);
             record.error = Some("the run ended before the answer came".to_owned());
             self.keep(record);
@@ -154,7 +172,7 @@ impl Journal {
     ) -> Result<Result<T, CallError>, Stop>
     where
         O: Op,
-        T: Serialize,
+        T: Serialize + DeserializeOwned,
         C: AsyncFnOnce(Permit<O>, CallLimits) -> Result<T, CallError>,
     {
         let opening = self.open::<O>(target, arguments);
@@ -171,32 +189,49 @@ impl Journal {
                 return Ok(Err(self.close(opening, decision, denial.into())));
             }
         };
+        if self.is_replayed() {
+            return self.replay(opening);
+        }
         let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
         self.under_way = Some(opening);
         let answered = tokio::time::timeout_at(self.deadline.into(), call(permit, limits)).await;
         let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
         let Ok(answered) = answered else {
-            self.close(opening, Decision::Permitted, CallError::TimedOut("the run reached its deadline".to_owned()));
+            self.end_in(opening, CallError::TimedOut("the run reached its deadline".to_owned()));
             return Err(Stop::Deadline);
         };
         self.settle(opening, answered)
     }
 
-    fn open<O: Op>(&self, target: &str, arguments: Arguments) -> Opening {
+    /// A call in a replay: what it was answered then, it is answered now.
+    fn replay<T: Serialize + DeserializeOwned>(&mut self, opening: Opening) -> Result<Result<T, CallError>, Stop> {
+        match self.replayed() {
+            Some(answered) => self.settle(opening, answered),
+            None => {
+                self.break_off(opening);
+                Err(Stop::Unanswered)
+            }
+        }
+    }
+
+    fn open<O: Op>(&mut self, target: &str, arguments: Arguments) -> Opening {
         let target: String = target.chars().take(64).collect();
-        Opening {
+        let mut opening = Opening {
             operation: O::OPERATION.to_string(),
             target: format!("{}/{target}", O::OPERATION.interface().system().map_or("", System::as_str)),
             arguments,
+            whole: Value::Null,
             started: self.clock.now(),
             instant: Instant::now(),
-        }
+        };
+        self.tape_question(&mut opening);
+        opening
     }
 
     /// Count and record what the client answered. An answer that no longer fits into the run's budget is withheld.
     fn settle<T: Serialize>(
         &mut self,
-        opening: Opening,
+        mut opening: Opening,
         answered: Result<T, CallError>,
     ) -> Result<Result<T, CallError>, Stop> {
         let answer = match answered {
@@ -206,11 +241,12 @@ impl Journal {
                 return Ok(Err(self.close(opening, decision, error)));
             }
         };
-        let (bytes, digest) = measure(&answer);
+        let (bytes, digest, text) = if self.reel.is_some() { written(&answer) } else { measure(&answer) };
         if let Err(spent) = self.budget.take_answer(bytes) {
             let error = self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message));
             return if spent.told_before { Err(Stop::Calls) } else { Ok(Err(error)) };
         }
+        self.tape_answer(&mut opening, &text);
         let mut record = self.record(opening, Decision::Permitted);
         record.answer_bytes = bytes;
         record.answer_digest = Some(digest);
@@ -219,7 +255,24 @@ impl Journal {
     }
 
     /// Record a call that failed, and give its error back.
-    fn close(&mut self, opening: Opening, decision: Decision, error: CallError) -> CallError {
+    fn close(&mut self, mut opening: Opening, decision: Decision, error: CallError) -> CallError {
+        self.tape_error(&mut opening, &error);
+        self.close_untaped(opening, decision, error)
+    }
+
+    /// Record a call of which the guest hears nothing any more, because the run ends in it.
+    fn end_in(&mut self, mut opening: Opening, error: CallError) {
+        self.tape_end(&mut opening);
+        let decision = Decision::of(&error);
+        self.close_untaped(opening, decision, error);
+    }
+
+    /// The same for a replay that came to the end of its recording.
+    fn break_off(&mut self, opening: Opening) {
+        self.end_in(opening, CallError::Unavailable(Stop::Unanswered.to_string()));
+    }
+
+    fn close_untaped(&mut self, opening: Opening, decision: Decision, error: CallError) -> CallError {
         let mut record = self.record(opening, decision);
         record.error = Some(arguments::cut(&error.to_string(), 500));
         self.keep(record);
@@ -251,8 +304,14 @@ impl Journal {
     }
 }
 
+/// Size and digest of an answer as JSON, and the JSON.
+fn written(answer: &impl Serialize) -> (u64, Digest, String) {
+    let text = taping::json(answer);
+    (text.len() as u64, Digest::of(text.as_bytes()), text)
+}
+
 /// Size and digest of an answer as JSON, computed without keeping the JSON.
-fn measure(answer: &impl Serialize) -> (u64, Digest) {
+fn measure(answer: &impl Serialize) -> (u64, Digest, String) {
     use sha2::Digest as _;
 
     struct Meter {
@@ -274,7 +333,7 @@ fn measure(answer: &impl Serialize) -> (u64, Digest) {
     if serde_json::to_writer(&mut meter, answer).is_err() {
         meter.bytes = u64::MAX;
     }
-    (meter.bytes, Digest::from_bytes(meter.hash.finalize().into()))
+    (meter.bytes, Digest::from_bytes(meter.hash.finalize().into()), String::new())
 }
 
 #[cfg(test)]

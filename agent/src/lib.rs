@@ -8,6 +8,7 @@ pub mod domain;
 pub mod clock;
 pub mod config;
 pub mod policy;
+pub mod recording;
 pub mod store;
 
 pub mod clients;
@@ -16,6 +17,8 @@ pub mod journal;
 pub mod host;
 
 pub mod engine;
+
+pub mod replay;
 
 pub mod telemetry;
 

@@ -14,6 +14,8 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Ask(question) => cli::execute(&arguments.connection, question),
+        Command::Replay(replay) => cli::replay(&arguments.connection, replay),
+        Command::Plugins(plugins) => cli::plugins(&arguments.connection, plugins),
         Command::Audit(audit) => cli::audit(&arguments.connection, audit),
         Command::Token(token) => cli::token(token),
         Command::Serve(serve) => told(self::serve(&serve)),

@@ -12,6 +12,7 @@ mod help;
 mod leases;
 mod ledger;
 mod plans;
+mod recordings;
 mod settle;
 mod targets;
 mod under_way;
@@ -31,7 +32,8 @@ use crate::domain::{
     Usage,
 };
 use crate::engine::{Finished, GivingBack, Invocation, Ledger, Undoing};
-use crate::store::{OnceKey, Store, StoreError};
+use crate::recording::Reel;
+use crate::store::{KeptRecording, OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
 pub use feed::{Batch, Event, Position, What};
 pub use guard::{BREAKER_REST, PluginRules, Rules};
@@ -212,6 +214,15 @@ enum Executable {
     Guest { plugin: Arc<Plugin>, ticket: Ticket, plan: Option<Arc<Plan>> },
     /// Changes are given back, as a plan says, or a plan for that is made.
     Undo { plan: Option<Arc<Plan>>, made: Vec<ChangeRecord> },
+}
+
+/// What came of a run.
+struct Ran {
+    finished: Finished,
+    /// Digest of the grants under which it was done.
+    grants: Digest,
+    /// The plugin that ran, if one did, and its ticket.
+    guest: Option<(Arc<Plugin>, Ticket)>,
 }
 
 impl Runner {
@@ -422,16 +433,22 @@ impl Runner {
                 rules: rules.clone(),
                 begun: Mutex::default(),
             });
-            let (finished, grants, ticket) = work.run(&catalog, &clock, &run, &place, ledger).await;
+            let reel = recordings::reel(&rules.get(), &run);
+            let Ran { mut finished, grants, guest } = work.run(&catalog, &clock, &run, &place, (ledger, reel)).await;
+            let taped = finished.taped.take();
             let mut run = ended(Arc::unwrap_or_clone(run), finished, grants, &*clock);
             metrics.running.dec();
             metrics.ended(&run);
             log_end(&run);
-            if let Some(ticket) = ticket {
+            let mut recording = None;
+            if let Some((plugin, ticket)) = guest {
                 // Before the caller hears of it: whoever asks again meets the quarantine.
                 catalog.settle(ticket, &run).await;
+                if let Some(taped) = taped {
+                    recording = recordings::pack(&run, &plugin, taped).await;
+                }
             }
-            let recorded = record_end(&*store, &run).await;
+            let recorded = record_end(&*store, &run, recording).await;
             drop(held);
             if recorded && run.mode == Mode::Apply {
                 // What became of each change was recorded as it happened.
@@ -488,22 +505,22 @@ impl Runner {
 }
 
 impl Executable {
-    /// Do it. Answers with what came of it, the digest of the grants under which it was done, and the plugin's ticket.
+    /// Do it. A guest's run is taken down by the reel, if there is one.
     async fn run(
         self,
         catalog: &Catalog,
         clock: &Arc<dyn Clock>,
         run: &Run,
         place: &Place,
-        ledger: Arc<dyn Ledger>,
-    ) -> (Finished, Digest, Option<Ticket>) {
+        (ledger, reel): (Arc<dyn Ledger>, Option<Reel>),
+    ) -> Ran {
         match self {
             Self::Guest { plugin, ticket, plan } => {
                 let following = plan.map(|plan| (plan, ledger));
-                let invocation = Invocation { following, ..invocation(&plugin, run, place) };
+                let invocation = Invocation { following, reel, ..invocation(&plugin, run, place) };
                 let finished = catalog.engine().run(&plugin.program, invocation).await;
                 let grants = if run.mode == Mode::Plan { plugin.grants.digest() } else { plans::no_grants() };
-                (finished, grants, Some(ticket))
+                Ran { finished, grants, guest: Some((plugin, ticket)) }
             }
             Self::Undo { plan, made } => {
                 let (targets, io) = catalog.reach();
@@ -521,7 +538,7 @@ impl Executable {
                     cancellation: place.cancellation.clone(),
                     observer: place.feed.clone(),
                 };
-                (undoing.run().await, plans::no_grants(), None)
+                Ran { finished: undoing.run().await, grants: plans::no_grants(), guest: None }
             }
         }
     }
@@ -540,6 +557,7 @@ fn invocation(plugin: &Plugin, run: &Run, place: &Place) -> Invocation {
         cancellation: place.cancellation.clone(),
         observer: place.feed.clone(),
         following: None,
+        reel: None,
     }
 }
 
@@ -576,10 +594,14 @@ async fn record_start(store: &dyn Store, run: Run, key: Option<OnceKey>) -> Resu
 }
 
 /// Record the end, with patience. A run whose end cannot be recorded stays without one and is found as interrupted.
-async fn record_end(store: &dyn Store, run: &Run) -> bool {
+async fn record_end(store: &dyn Store, run: &Run, recording: Option<KeptRecording>) -> bool {
     let mut pauses = RETRIES.iter();
     loop {
-        match (store.finish_run(run.clone()).await, pauses.next()) {
+        let finish = match recording.clone() {
+            Some(recording) => store.finish_recorded_run(run.clone(), recording).await,
+            None => store.finish_run(run.clone()).await,
+        };
+        match (finish, pauses.next()) {
             (Ok(_), _) => return true,
             (Err(error), Some(pause)) if error.may_pass() => {
                 tracing::warn!(%error, "the end of a run is not recorded yet");

@@ -31,6 +31,7 @@ mod plugins;
 mod profile;
 mod query;
 mod readers;
+mod recordings;
 mod retention;
 mod rows;
 mod runs;
@@ -54,6 +55,7 @@ pub use leases::LeaseStore;
 pub use once::{KEY_LIFE, Kept, KeptAnswer, KeptResult, OnceKey};
 pub use plugins::{KeepBounds, KeepsNothing, KeptPlugin, KeptQuarantine, KeptVersion, PluginStore, Waiting};
 pub use query::{Cursor, InvalidPage, Page, RunFilter, RunPage, RunState, RunSummary};
+pub use recordings::{KeptRecording, RecordingStore};
 pub use sqlite::{SqliteStore, StoreOptions};
 pub use sweeps::{Claim, Claimed, News, SweepMemory, SweepStore};
 
@@ -70,7 +72,7 @@ pub const STATE_KEY_BYTES: usize = 256;
 
 /// Where runs and the state of plugins are kept.
 #[async_trait]
-pub trait Store: ChangeStore + GuardStore + LeaseStore + AuditStore {
+pub trait Store: ChangeStore + GuardStore + LeaseStore + AuditStore + RecordingStore {
     /// Record that `run` begins. When this answers, the record is durable.
     ///
     /// What belongs to the end of a run (log, calls, usage) is not looked at. Fails with `DuplicateRun` when there is

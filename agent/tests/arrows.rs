@@ -15,21 +15,27 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("clock", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite"]),
     ("config", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres"]),
     ("policy", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"]),
+    ("recording", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"]),
     ("store", &["domain", "clock"], &["wasmtime", "axum", "redis", "tokio_postgres", "reqwest"]),
     ("clients", &["domain", "clock", "policy", "journal"], &["wasmtime", "axum", "rusqlite"]),
     (
         "journal",
-        &["domain", "clock", "policy"],
+        &["domain", "clock", "policy", "recording"],
         &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
         "host",
-        &["domain", "clock", "policy", "journal", "clients"],
+        &["domain", "clock", "policy", "recording", "journal", "clients"],
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
         "engine",
-        &["domain", "clock", "policy", "journal", "host"],
+        &["domain", "clock", "policy", "recording", "journal", "host"],
+        &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
+    ),
+    (
+        "replay",
+        &["domain", "clock", "policy", "recording", "host", "engine"],
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     ("telemetry", &["domain"], &["wasmtime", "axum", "rusqlite"]),
@@ -40,7 +46,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "runner",
-        &["domain", "clock", "store", "engine", "catalog", "telemetry"],
+        &["domain", "clock", "recording", "store", "engine", "catalog", "telemetry"],
         &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
@@ -50,10 +56,14 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "api",
-        &["domain", "clock", "policy", "store", "catalog", "runner", "scheduler", "telemetry"],
+        &["domain", "clock", "policy", "recording", "store", "catalog", "runner", "scheduler", "telemetry"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
-    ("cli", &["domain", "clock", "config", "api"], &["wasmtime", "rusqlite", "redis", "tokio_postgres"]),
+    (
+        "cli",
+        &["domain", "clock", "config", "recording", "replay", "api"],
+        &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
+    ),
 ];
 
 /// `app` joins everything and `main` starts it; `lib` lists the modules.

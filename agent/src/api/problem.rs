@@ -17,7 +17,8 @@ pub(super) use document::Problems;
 pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{Actor, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
+use crate::domain::{Actor, Mode, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
+use crate::recording::RecordingError;
 use crate::runner::{LeaseRefusal, PlanRefusal, Refusal};
 use crate::scheduler;
 use crate::store::{RunState, StoreError};
@@ -75,6 +76,10 @@ pub(super) enum ApiError {
     UnknownPlugin { name: String, near: Vec<String>, all: Vec<String> },
     #[error("there is no run `{0}`; runs beyond the retention are forgotten")]
     UnknownRun(String),
+    #[error("{}", not_recorded(*id, plugin, *mode))]
+    NotRecorded { id: RunId, plugin: PluginName, mode: Mode },
+    #[error("the recording of run {id} cannot be unpacked")]
+    Damaged { id: RunId, source: RecordingError },
     #[error("there is no plan `{0}`; the id of a plan is that of the run that made it")]
     UnknownPlan(String),
     #[error("the run `{id}` has ended ({}), so there is nothing to cancel", state.as_str())]
@@ -193,6 +198,8 @@ impl ApiError {
             Self::Lease(LeaseRefusal::Stuck { .. }) => told(Kind::CannotUndo),
             Self::Lease(LeaseRefusal::Store(error)) => store_answer(error),
             Self::UnknownPlan(_) => told(Kind::UnknownPlan),
+            Self::NotRecorded { .. } => told(Kind::NotRecorded),
+            Self::Damaged { .. } => kept(Kind::Internal),
             Self::RunEnded { .. } => told(Kind::RunEnded),
             Self::UnknownSweep { .. } | Self::SweepRefused(scheduler::Refusal::UnknownSweep(_)) => {
                 told(Kind::UnknownSweep)
@@ -266,7 +273,10 @@ impl ApiError {
     fn run(&self) -> Option<String> {
         match self {
             Self::UnknownRun(id) | Self::UnknownSweepRun(id) => Some(id.clone()),
-            Self::EndUnknown(id) | Self::RunEnded { id, .. } | Self::InProgress(Some(id)) => Some(id.to_string()),
+            Self::EndUnknown(id)
+            | Self::RunEnded { id, .. }
+            | Self::NotRecorded { id, .. }
+            | Self::InProgress(Some(id)) => Some(id.to_string()),
             Self::SweepEndUnknown(id) => Some(id.to_string()),
             _ => None,
         }
@@ -419,6 +429,17 @@ impl Failed {
         headers.extend(challenge(error));
         (kind.status(), headers, problem.to_text()).into_response()
     }
+}
+
+fn not_recorded(id: RunId, plugin: &PluginName, mode: Mode) -> String {
+    let which = match mode {
+        Mode::Check => "`all` records checks too",
+        Mode::Plan | Mode::Apply => "`changes` and `all` record runs that plan or apply",
+    };
+    format!(
+        "run {id} was not recorded, or has not ended: `plugins.{plugin}.recordings` of the configuration says which runs are \
+         recorded from then on, and {which}; what the agent gives back by itself has no plugin to record"
+    )
 }
 
 /// What is wrong with JSON quotes what stands in the wrong place, whatever its length; where it stands tells enough of it.

@@ -12,6 +12,7 @@ mod guards;
 mod lists;
 mod once;
 mod probes;
+mod recordings;
 mod routes;
 mod sweeps;
 mod versions;

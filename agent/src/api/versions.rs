@@ -288,7 +288,7 @@ pub(super) async fn close_breaker(
 }
 
 /// The name of a plugin that is configured, for what only looks.
-fn known(app: &App, name: &str) -> Result<PluginName, ApiError> {
+pub(super) fn known(app: &App, name: &str) -> Result<PluginName, ApiError> {
     let known = name.parse().ok().filter(|name| app.parts.catalog.get(name).is_some());
     known.ok_or_else(|| unknown_plugin(app, name))
 }
@@ -305,7 +305,7 @@ fn configured(app: &App, name: &str) -> Result<PluginName, ApiError> {
     }
 }
 
-fn which(text: &str) -> Result<Which, ApiError> {
+pub(super) fn which(text: &str) -> Result<Which, ApiError> {
     text.parse().map_err(|_| ApiError::InvalidVersion {
         given: crate::domain::cut_bytes(text, 80).to_owned(),
         expected: "a semantic version such as 0.2.0, or `active`, `previous` or `waiting`",

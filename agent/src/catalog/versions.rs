@@ -381,6 +381,16 @@ impl Catalog {
         Ok(self.intake.store.kept_plugin(name).await?)
     }
 
+    /// The component of a version that is kept, or waits, with its digest.
+    pub async fn component(&self, name: &PluginName, which: &Which) -> Result<(Digest, Vec<u8>), Undelivered> {
+        self.slot(name)?;
+        let kept = self.intake.store.kept_plugin(name).await?;
+        let digest = find(name, &kept, which)?.arrival().digest;
+        let gone = || unfit(name, None, PluginError::Gone { digest });
+        let bytes = self.intake.store.component(digest).await?;
+        Ok((digest, bytes.ok_or_else(gone)?))
+    }
+
     /// What is different in `to`, seen from `from`.
     pub async fn diff(&self, name: &PluginName, from: &Which, to: &Which) -> Result<Diff, Undelivered> {
         let entry = self.slot(name)?.entry();

@@ -132,6 +132,16 @@ impl Client {
         self.ask(self.request(Method::GET, url).timeout(LOOKUP_TIMEOUT)).await
     }
 
+    /// Read something as it is kept.
+    pub(super) async fn bytes(&self, path: &[&str]) -> Result<Vec<u8>, AskError> {
+        let request = self.request(Method::GET, self.url(path)).timeout(UPLOAD_TIMEOUT);
+        let response = request.send().await.map_err(|error| self.silence(error))?;
+        if response.status() == StatusCode::OK {
+            return Ok(response.bytes().await.map_err(|error| self.silence(error))?.into());
+        }
+        self.read::<Value>(response).await.and_then(|_| Err(AskError::Broken))
+    }
+
     /// Start something.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{AskError, Client};
 use super::output::{self, Format};
+use super::replay::suite::Suite;
 use crate::api::{card, shape};
 
 /// Exit code when a version waits for its grants: it is there, and somebody has to do something.
@@ -34,6 +35,9 @@ struct Show {
 enum Deed {
     /// Deliver a version, wait until it runs, or say why it does not; exits with 1 when it waits for grants.
     Push(push::Push),
+    /// Run recordings again with a component and say where it acts differently; exits with 0 if nowhere, 1 if somewhere, 3 if one
+    /// could not be run. Needs no agent.
+    Test(Suite),
     /// List the versions of a plugin that are kept, and those that were not taken.
     Versions(One),
     /// Compare two versions: what they import, ask for and take, and how large they are.
@@ -86,6 +90,14 @@ struct One {
 }
 
 impl Plugins {
+    /// Ask an agent, or with nobody to ask look at recordings.
+    pub(super) fn needs_no_agent(self) -> Result<Suite, Box<Self>> {
+        match self.deed {
+            Some(Deed::Test(suite)) => Ok(suite),
+            deed => Err(Box::new(Self { deed, ..self })),
+        }
+    }
+
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
         match self.deed {
             None => self.show.execute(client).await,
@@ -114,6 +126,7 @@ impl Deed {
     async fn execute(self, client: &Client) -> Result<u8, AskError> {
         match self {
             Self::Push(push) => push.execute(client).await,
+            Self::Test(suite) => suite.execute().await,
             Self::Versions(One { name, output }) => {
                 let list: shape::VersionList = client.get(&["v1", "plugins", &name, "versions"], &[]).await?;
                 output::answer(output, &list, card::versions)?;

@@ -27,6 +27,11 @@ enum One {
         #[arg(short, long, value_enum, default_value_t = Format::Card)]
         output: Format,
     },
+    /// Print the recording of a run, for `paramedic replay` and `paramedic plugins test`.
+    Recording {
+        /// Id of the run.
+        id: String,
+    },
     /// End a run that is under way; its host calls end, too.
     Cancel {
         /// Id of the run.
@@ -70,6 +75,7 @@ impl Runs {
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
         match self.one {
             Some(One::Show { id, output }) => show(client, &id, output).await?,
+            Some(One::Recording { id }) => recording(client, &id).await?,
             Some(One::Cancel { id, output }) => cancel(client, &id, output).await?,
             None => self.list.execute(client).await?,
         }
@@ -80,6 +86,11 @@ impl Runs {
 async fn show(client: &Client, id: &str, output: Format) -> Result<(), AskError> {
     let run: shape::Run = client.get(&["v1", "runs", id], &[]).await?;
     output::answer(output, &run, |run, paint| card::run(run, Detail::Full, paint))
+}
+
+async fn recording(client: &Client, id: &str) -> Result<(), AskError> {
+    let recording: serde_json::Value = client.get(&["v1", "runs", id, "recording"], &[]).await?;
+    output::answer(Format::Json, &recording, |_, _| String::new())
 }
 
 async fn cancel(client: &Client, id: &str, output: Format) -> Result<(), AskError> {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Method, header};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -173,14 +173,14 @@ pub struct Request {
 }
 
 /// A response, whatever its status.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// Status code.
     pub status: u16,
     /// Header fields with lower-case names, without cookies and credentials.
     pub headers: Vec<Header>,
     /// The body; empty for HEAD.
-    #[serde(serialize_with = "as_base64")]
+    #[serde(serialize_with = "as_base64", deserialize_with = "from_base64")]
     pub body: Vec<u8>,
     /// Seconds from the start of the exchange, redirects included, to the first byte of this response.
     pub latency: f64,
@@ -207,6 +207,10 @@ impl ResponseSlot {
 /// Base64 keeps the size of an answer in JSON near its size in bytes.
 fn as_base64<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&STANDARD.encode(body))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 /// The client of one target.

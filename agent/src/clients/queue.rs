@@ -52,7 +52,7 @@ pub enum InvalidSettings {
 }
 
 /// Where a job stands. The words are BullMQ's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
     /// Ready to be taken by a worker.
@@ -74,7 +74,7 @@ pub enum JobState {
 }
 
 /// Number of jobs in a state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobCount {
     /// The state.
     pub state: JobState,
@@ -83,7 +83,7 @@ pub struct JobCount {
 }
 
 /// A queue at a glance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
     /// Major version of the library.
     pub version: u32,
@@ -106,7 +106,7 @@ pub struct Overview {
 }
 
 /// Failed jobs that look alike.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailureGroup {
     /// Name that the jobs have.
     pub job_name: String,
@@ -125,7 +125,7 @@ pub struct FailureGroup {
 }
 
 /// Failed jobs, grouped.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failures {
     /// The groups, largest first.
     pub groups: Vec<FailureGroup>,

@@ -38,7 +38,7 @@ const USAGE_SAMPLES: u32 = 5;
 const SMALL_ANSWER_BYTES: usize = 256 << 10;
 
 /// A field of `INFO`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     /// Its name.
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Field {
 }
 
 /// Part of the keys that match a pattern.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyPage {
     /// The keys found. The same key can appear on more than one page.
     pub keys: Vec<String>,
@@ -56,7 +56,7 @@ pub struct KeyPage {
 }
 
 /// What a key takes up.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyUsage {
     /// The key.
     pub key: String,
@@ -69,7 +69,7 @@ pub struct KeyUsage {
 }
 
 /// A slow command that the server remembers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlowEntry {
     /// The command, with its first key at most; what else it had is counted and not shown.
     pub command: Vec<String>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Approvers, Grant, Limits, PluginName};
+use crate::domain::{Approvers, Grant, Limits, PluginName, Recordings};
 
 use super::choices::choose_from;
 use super::field::{Field, Mapping};
@@ -34,6 +34,8 @@ pub struct Plugin {
     pub approval: Approvers,
     /// How long it leaves a target alone that it has changed.
     pub cooldown: Option<Duration>,
+    /// Which of its runs are recorded.
+    pub recordings: Recordings,
     /// Parameters that hold where a request names none.
     pub params: Map<String, Value>,
     /// What the `config` interface answers.
@@ -83,6 +85,7 @@ impl Plugin {
             "grants",
             "approval",
             "cooldown",
+            "recordings",
             "params",
             "settings",
             "limits",
@@ -97,6 +100,7 @@ impl Plugin {
         });
         let approval = plugin.or("approval", Approvers::None, approvers);
         let cooldown = plugin.or("cooldown", None, |field| field.duration(COOLDOWNS).map(Some));
+        let recordings = plugin.or("recordings", Recordings::default(), recordings);
         let limits = limits::read(&plugin);
         let most = limits.map_or(usize::MAX, |limits| limits.params_bytes);
         let params = plugin.or("params", Map::new(), |field| params(field, most));
@@ -107,6 +111,7 @@ impl Plugin {
             grants: grants?,
             approval: approval?,
             cooldown: cooldown?,
+            recordings: recordings?,
             params: params?,
             settings: settings?,
             limits: limits?,
@@ -140,6 +145,17 @@ fn approvers(field: &Field<'_>) -> Option<Approvers> {
         None => {
             let choices = choose_from(word, Approvers::ALL.map(Approvers::as_str));
             field.refuse(format!("{} is no number of approvals{choices}", quoted(word)))
+        }
+    }
+}
+
+fn recordings(field: &Field<'_>) -> Option<Recordings> {
+    let word = field.text()?;
+    match Recordings::ALL.into_iter().find(|known| known.as_str() == word) {
+        Some(recordings) => Some(recordings),
+        None => {
+            let choices = choose_from(word, Recordings::ALL.map(Recordings::as_str));
+            field.refuse(format!("{} does not say which runs are recorded{choices}", quoted(word)))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::units::{show_duration, show_size};
-use crate::domain::{Approvers, Effect, Limits, Missed, Operation, Overlap, Rate, Role, System};
+use crate::domain::{Approvers, Effect, Limits, Missed, Operation, Overlap, Rate, Recordings, Role, System};
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
@@ -303,6 +303,11 @@ fn plugin() -> Value {
         "pattern": DURATION,
         "description": "How long it leaves a target alone that it has changed, 1s to 7d.",
     });
+    let recordings = json!({
+        "enum": Recordings::ALL.map(Recordings::as_str),
+        "default": Recordings::default().as_str(),
+        "description": "Which of its runs are recorded: none, those that plan or apply changes, or all.",
+    });
     let settings = json!({ "type": "string", "description": "A text that the plugin reads by this name." });
     object(
         "A plugin.",
@@ -312,6 +317,7 @@ fn plugin() -> Value {
             optional("grants", list("What it may do. Nothing is allowed that is not granted.", grant())),
             optional("approval", approval),
             optional("cooldown", cooldown),
+            optional("recordings", recordings),
             optional(
                 "params",
                 json!({ "type": ["object", "null"], "description": "Parameters where a request names none." }),

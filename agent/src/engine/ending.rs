@@ -64,6 +64,8 @@ pub(super) fn stopped(stop: Stop) -> Ending {
         Stop::Log => FailureKind::Log,
         Stop::NotInPlan => FailureKind::NotInPlan,
         Stop::Describing => FailureKind::Trap,
+        // Told as the end that the recording has.
+        Stop::Unanswered => FailureKind::Interrupted,
     };
     failed(kind, stop.to_string())
 }

@@ -26,6 +26,7 @@ use crate::host::bindings::{Everything, EverythingPre};
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
 use crate::journal::{Changes, Journal, Ledger, Observer};
 use crate::policy::Grants;
+use crate::recording::{Reel, Taped};
 
 /// Longest time for `describe`. It must not do anything, so this is generous.
 const DESCRIBE_DEADLINE: Duration = Duration::from_secs(5);
@@ -112,6 +113,8 @@ pub struct Invocation {
     pub observer: Arc<dyn Observer>,
     /// The plan that it follows, and where it records what it does. None for a run that changes nothing, or makes a plan.
     pub following: Option<(Arc<Plan>, Arc<dyn Ledger>)>,
+    /// What takes down what the guest is told, or tells it what another one was told. None for a run of which nothing is kept.
+    pub reel: Option<Reel>,
 }
 
 /// A run that is over.
@@ -127,12 +130,14 @@ pub struct Finished {
     pub calls: Vec<CallRecord>,
     /// The changes that it would make, if it made a plan.
     pub planned: Vec<PlannedChange>,
+    /// What was taken down, if the run had a reel.
+    pub taped: Option<Taped>,
 }
 
 impl Finished {
     /// A run that ended before its guest began.
     pub fn without_guest(ending: Ending) -> Self {
-        Self { ending, usage: Usage::default(), log: Vec::new(), calls: Vec::new(), planned: Vec::new() }
+        Self { ending, usage: Usage::default(), log: Vec::new(), calls: Vec::new(), planned: Vec::new(), taped: None }
     }
 }
 
@@ -234,7 +239,7 @@ impl Engine {
     /// Run a program to its end. Never takes longer than the deadline in `invocation`, and ends with the caller: dropping
     /// the future ends the guest and its host calls. So does the cancellation, which leaves what was done until then in the
     /// record.
-    pub async fn run(&self, program: &Program, invocation: Invocation) -> Finished {
+    pub async fn run(&self, program: &Program, mut invocation: Invocation) -> Finished {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let message = "every slot of the engine is taken".to_owned();
             return Finished::without_guest(ending::failed(FailureKind::Capacity, message));
@@ -243,7 +248,8 @@ impl Engine {
         let plugin = invocation.plugin.clone();
         let journal = journal(invocation.grants.clone(), &plugin, &limits)
             .observed_by(invocation.observer.clone())
-            .treating(invocation.changes());
+            .treating(invocation.changes())
+            .recorded_by(invocation.reel.take());
         let instance = self.instance(plugin, journal, &limits, Gate::Open, slot);
         let (pre, place) = (program.pre.clone(), instance.place.clone());
         match self.see_through(&place, run(pre, instance, invocation)).await {
@@ -388,7 +394,8 @@ fn finish(mut instance: Instance, ending: Ending) -> Finished {
         dropped_log_lines,
     };
     let planned = state.journal.take_planned();
-    Finished { ending, usage, log, calls: state.journal.take_records(), planned }
+    let calls = state.journal.take_records();
+    Finished { ending, usage, log, calls, planned, taped: state.journal.take_taped() }
 }
 
 fn run_context(invocation: &Invocation) -> wit::RunContext {

@@ -95,7 +95,7 @@ impl Undoing {
             ..Usage::default()
         };
         let planned = journal.take_planned();
-        Finished { ending, usage, log: Vec::new(), calls: journal.take_records(), planned }
+        Finished { ending, usage, log: Vec::new(), calls: journal.take_records(), planned, taped: None }
     }
 
     async fn steps(&self, journal: &mut Journal) -> Ending {

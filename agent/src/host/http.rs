@@ -1,5 +1,9 @@
 //! `http` and `http-actions`: requests that ask for no change, and requests that may.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
 use super::RunState;
 use super::bindings::paramedic::plugin::types::{Error, Label};
 use super::bindings::paramedic::plugin::{http as wit, http_actions as actions};
@@ -12,7 +16,7 @@ use crate::policy::op;
 
 impl wit::Host for RunState {
     async fn get(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
-        let (target, arguments) = (request.target.clone(), arguments(&request));
+        let (target, arguments) = (request.target.clone(), arguments(self.arguments(), &request));
         self.read::<op::HttpGet, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
             client(&targets.http, &permit)?.get(&permit, &limits, decode(request)?).await
         })
@@ -20,7 +24,7 @@ impl wit::Host for RunState {
     }
 
     async fn head(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, Error>> {
-        let (target, arguments) = (request.target.clone(), arguments(&request));
+        let (target, arguments) = (request.target.clone(), arguments(self.arguments(), &request));
         self.read::<op::HttpHead, _, _, _>(&target, arguments, response, async |targets, permit, limits| {
             client(&targets.http, &permit)?.head(&permit, &limits, decode(request)?).await
         })
@@ -36,7 +40,10 @@ impl actions::Host for RunState {
         body: Vec<u8>,
     ) -> wasmtime::Result<Result<actions::Exchange, Error>> {
         let target = request.target.clone();
-        let arguments = arguments(&request).text("method", &method).hidden("body", body.len());
+        let arguments =
+            arguments(self.arguments(), &request)
+                .text("method", &method)
+                .hidden("body", body.len(), || Value::String(STANDARD.encode(&body)));
         let answer = ResponseSlot::default();
         let filled = answer.clone();
         let receipt = self
@@ -44,16 +51,18 @@ impl actions::Host for RunState {
                 client(&targets.http, &permit)?.send(permit, &method, decode(request)?, body, filled)
             })
             .await?;
-        Ok(receipt.map(|receipt| actions::Exchange { receipt, response: answer.take().map(response) }))
+        let answer = self.journal.beside(answer.take());
+        Ok(receipt.map(|receipt| actions::Exchange { receipt, response: answer.map(response) }))
     }
 }
 
 /// The path without its query, which may hold what a person typed, and the names of the header fields.
-fn arguments(request: &wit::Request) -> Arguments {
+fn arguments(arguments: Arguments, request: &wit::Request) -> Arguments {
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let names = request.headers.iter().map(|header| header.name.as_str()).collect::<Vec<_>>().join(", ");
-    let arguments = Arguments::none().text("path", path).text("headers", &names).plain("timeout", request.timeout);
-    if query.is_empty() { arguments } else { arguments.hidden("query", query.split('&').count()) }
+    let fields = || request.headers.iter().map(|header| json!([header.name, header.value])).collect();
+    let arguments = arguments.text("path", path).outlined("headers", &names, fields).plain("timeout", request.timeout);
+    if query.is_empty() { arguments } else { arguments.hidden("query", query.split('&').count(), || json!(query)) }
 }
 
 /// Inside the call, so that a request that makes no sense is counted and recorded as well.

@@ -1,5 +1,7 @@
 //! `postgres` and `postgres-actions`: looking at a Postgres server, and changing something on it.
 
+use serde_json::json;
+
 use super::RunState;
 use super::bindings::paramedic::plugin::types::{Error, Receipt};
 use super::bindings::paramedic::plugin::{postgres as wit, postgres_actions as actions, postgres_types};
@@ -18,8 +20,8 @@ impl wit::Host for RunState {
         sql: String,
         params: Vec<wit::Value>,
     ) -> wasmtime::Result<Result<wit::RowSet, Error>> {
-        let arguments = Arguments::none().text("sql", &sql).hidden("params", params.len());
         let params: Vec<Value> = params.into_iter().map(decode_value).collect();
+        let arguments = self.arguments().text("sql", &sql).hidden("params", params.len(), || json!(params));
         self.read::<op::PostgresQuery, _, _, _>(&target, arguments, row_set, async |targets, permit, limits| {
             client(&targets.postgres, &permit)?.query(&permit, &limits, &sql, &params).await
         })
@@ -31,7 +33,8 @@ impl wit::Host for RunState {
         target: String,
         filter: wit::SessionFilter,
     ) -> wasmtime::Result<Result<Vec<wit::Session>, Error>> {
-        let arguments = Arguments::none()
+        let arguments = self
+            .arguments()
             .optional_text("state", filter.state.as_deref())
             .plain("min-query-age", filter.min_query_age)
             .plain("min-state-age", filter.min_state_age)
@@ -56,11 +59,16 @@ impl wit::Host for RunState {
         limit: u32,
         window: Option<f64>,
     ) -> wasmtime::Result<Result<Vec<wit::Statement>, Error>> {
-        let arguments = Arguments::none().plain("min-mean", min_mean).plain("limit", limit).plain("window", window);
-        let order = match order {
-            wit::StatementOrder::Mean => StatementOrder::Mean,
-            wit::StatementOrder::Total => StatementOrder::Total,
+        let (order, word) = match order {
+            wit::StatementOrder::Mean => (StatementOrder::Mean, "mean"),
+            wit::StatementOrder::Total => (StatementOrder::Total, "total"),
         };
+        let arguments = self
+            .arguments()
+            .text("order", word)
+            .plain("min-mean", min_mean)
+            .plain("limit", limit)
+            .plain("window", window);
         let filter = StatementFilter { order, min_mean, limit, window };
         self.read::<op::PostgresStatements, _, _, _>(&target, arguments, statements, async |targets, permit, limits| {
             client(&targets.postgres, &permit)?.statements(&permit, &limits, &filter).await
@@ -69,7 +77,7 @@ impl wit::Host for RunState {
     }
 
     async fn replication(&mut self, target: String) -> wasmtime::Result<Result<wit::ReplicationState, Error>> {
-        let arguments = Arguments::none();
+        let arguments = self.arguments();
         self.read::<op::PostgresReplication, _, _, _>(
             &target,
             arguments,
@@ -80,7 +88,7 @@ impl wit::Host for RunState {
     }
 
     async fn inspect(&mut self, target: String) -> wasmtime::Result<Result<wit::Server, Error>> {
-        let arguments = Arguments::none();
+        let arguments = self.arguments();
         self.read::<op::PostgresInspect, _, _, _>(&target, arguments, server, async |targets, permit, limits| {
             client(&targets.postgres, &permit)?.inspect(&permit, &limits).await
         })
@@ -94,9 +102,11 @@ impl actions::Host for RunState {
         target: String,
         session: postgres_types::SessionKey,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::PostgresCancelQuery, _>(&target, key_arguments(session), |targets, permit| {
-            client(&targets.postgres, &permit)?.cancel_query(permit, decode_key(session))
-        })
+        self.change::<op::PostgresCancelQuery, _>(
+            &target,
+            key_arguments(self.arguments(), session),
+            |targets, permit| client(&targets.postgres, &permit)?.cancel_query(permit, decode_key(session)),
+        )
         .await
     }
 
@@ -105,15 +115,17 @@ impl actions::Host for RunState {
         target: String,
         session: postgres_types::SessionKey,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::PostgresTerminateSession, _>(&target, key_arguments(session), |targets, permit| {
-            client(&targets.postgres, &permit)?.terminate_session(permit, decode_key(session))
-        })
+        self.change::<op::PostgresTerminateSession, _>(
+            &target,
+            key_arguments(self.arguments(), session),
+            |targets, permit| client(&targets.postgres, &permit)?.terminate_session(permit, decode_key(session)),
+        )
         .await
     }
 }
 
-fn key_arguments(session: postgres_types::SessionKey) -> Arguments {
-    Arguments::none().plain("pid", session.pid).plain("started-micros", session.started_micros)
+fn key_arguments(arguments: Arguments, session: postgres_types::SessionKey) -> Arguments {
+    arguments.plain("pid", session.pid).plain("started-micros", session.started_micros)
 }
 
 const fn decode_key(session: postgres_types::SessionKey) -> SessionKey {

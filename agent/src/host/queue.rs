@@ -10,14 +10,14 @@ use crate::policy::op;
 
 impl wit::Host for RunState {
     async fn inspect(&mut self, target: String) -> wasmtime::Result<Result<wit::Overview, Error>> {
-        self.read::<op::QueueInspect, _, _, _>(&target, Arguments::none(), overview, async |targets, permit, limits| {
+        self.read::<op::QueueInspect, _, _, _>(&target, self.arguments(), overview, async |targets, permit, limits| {
             client(&targets.queue, &permit)?.inspect(&permit, &limits).await
         })
         .await
     }
 
     async fn list_failures(&mut self, target: String, limit: u32) -> wasmtime::Result<Result<wit::Failures, Error>> {
-        let arguments = Arguments::none().plain("limit", limit);
+        let arguments = self.arguments().plain("limit", limit);
         self.read::<op::QueueListFailures, _, _, _>(&target, arguments, failures, async |targets, permit, limits| {
             client(&targets.queue, &permit)?.list_failures(&permit, &limits, limit).await
         })
@@ -27,14 +27,14 @@ impl wit::Host for RunState {
 
 impl actions::Host for RunState {
     async fn pause(&mut self, target: String) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::QueuePause, _>(&target, Arguments::none(), |targets, permit| {
+        self.change::<op::QueuePause, _>(&target, self.arguments(), |targets, permit| {
             client(&targets.queue, &permit)?.pause(permit)
         })
         .await
     }
 
     async fn resume(&mut self, target: String) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::QueueResume, _>(&target, Arguments::none(), |targets, permit| {
+        self.change::<op::QueueResume, _>(&target, self.arguments(), |targets, permit| {
             client(&targets.queue, &permit)?.resume(permit)
         })
         .await
@@ -45,9 +45,11 @@ impl actions::Host for RunState {
         target: String,
         selection: actions::Selection,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::QueueCleanFailed, _>(&target, selection_arguments(&selection), |targets, permit| {
-            client(&targets.queue, &permit)?.clean_failed(permit, decode_selection(selection))
-        })
+        self.change::<op::QueueCleanFailed, _>(
+            &target,
+            selection_arguments(self.arguments(), &selection),
+            |targets, permit| client(&targets.queue, &permit)?.clean_failed(permit, decode_selection(selection)),
+        )
         .await
     }
 
@@ -56,15 +58,17 @@ impl actions::Host for RunState {
         target: String,
         selection: actions::Selection,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::QueueRetryFailed, _>(&target, selection_arguments(&selection), |targets, permit| {
-            client(&targets.queue, &permit)?.retry_failed(permit, decode_selection(selection))
-        })
+        self.change::<op::QueueRetryFailed, _>(
+            &target,
+            selection_arguments(self.arguments(), &selection),
+            |targets, permit| client(&targets.queue, &permit)?.retry_failed(permit, decode_selection(selection)),
+        )
         .await
     }
 }
 
-fn selection_arguments(selection: &actions::Selection) -> Arguments {
-    Arguments::none()
+fn selection_arguments(arguments: Arguments, selection: &actions::Selection) -> Arguments {
+    arguments
         .plain("min-age", selection.min_age)
         .optional_text("job-name", selection.job_name.as_deref())
         .optional_text("reason", selection.reason.as_deref())

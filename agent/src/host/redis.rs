@@ -1,5 +1,7 @@
 //! `redis` and `redis-actions`: looking at a Redis server, and freeing its memory.
 
+use serde_json::json;
+
 use super::RunState;
 use super::bindings::paramedic::plugin::types::{Error, Label, Receipt};
 use super::bindings::paramedic::plugin::{redis as wit, redis_actions as actions};
@@ -11,14 +13,14 @@ use crate::policy::op;
 impl wit::Host for RunState {
     async fn ping(&mut self, target: String) -> wasmtime::Result<Result<f64, Error>> {
         let encode = |seconds: f64| seconds;
-        self.read::<op::RedisPing, _, _, _>(&target, Arguments::none(), encode, async |targets, permit, limits| {
+        self.read::<op::RedisPing, _, _, _>(&target, self.arguments(), encode, async |targets, permit, limits| {
             client(&targets.redis, &permit)?.ping(&permit, &limits).await
         })
         .await
     }
 
     async fn info(&mut self, target: String, section: String) -> wasmtime::Result<Result<Vec<Label>, Error>> {
-        let arguments = Arguments::none().text("section", &section);
+        let arguments = self.arguments().text("section", &section);
         self.read::<op::RedisInfo, _, _, _>(&target, arguments, fields, async |targets, permit, limits| {
             client(&targets.redis, &permit)?.info(&permit, &limits, &section).await
         })
@@ -32,7 +34,8 @@ impl wit::Host for RunState {
         after: Option<String>,
         count: u32,
     ) -> wasmtime::Result<Result<wit::KeyPage, Error>> {
-        let arguments = Arguments::none()
+        let arguments = self
+            .arguments()
             .text("pattern", &pattern)
             .text("after", after.as_deref().unwrap_or_default())
             .plain("count", count);
@@ -47,7 +50,7 @@ impl wit::Host for RunState {
         target: String,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<wit::KeyUsage>, Error>> {
-        let arguments = Arguments::none().hidden("keys", keys.len());
+        let arguments = self.arguments().hidden("keys", keys.len(), || json!(keys));
         self.read::<op::RedisUsage, _, _, _>(&target, arguments, usages, async |targets, permit, limits| {
             client(&targets.redis, &permit)?.usage(&permit, &limits, &keys).await
         })
@@ -55,7 +58,7 @@ impl wit::Host for RunState {
     }
 
     async fn slow_log(&mut self, target: String, limit: u32) -> wasmtime::Result<Result<Vec<wit::SlowEntry>, Error>> {
-        let arguments = Arguments::none().plain("limit", limit);
+        let arguments = self.arguments().plain("limit", limit);
         self.read::<op::RedisSlowLog, _, _, _>(&target, arguments, slow_entries, async |targets, permit, limits| {
             client(&targets.redis, &permit)?.slow_log(&permit, &limits, limit).await
         })
@@ -65,7 +68,8 @@ impl wit::Host for RunState {
     async fn read(&mut self, target: String, command: Vec<String>) -> wasmtime::Result<Result<wit::Reply, Error>> {
         // The command and its first key; what follows may be data.
         let shown = command.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
-        let arguments = Arguments::none().text("command", &shown).hidden("arguments", command.len().saturating_sub(2));
+        let rest = command.get(2..).unwrap_or_default();
+        let arguments = self.arguments().text("command", &shown).hidden("arguments", rest.len(), || json!(rest));
         RunState::read::<op::RedisRead, _, _, _>(self, &target, arguments, reply, async |targets, permit, limits| {
             client(&targets.redis, &permit)?.read(&permit, &limits, &command).await
         })
@@ -79,9 +83,11 @@ impl actions::Host for RunState {
         target: String,
         selection: actions::Selection,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        self.change::<op::RedisRemoveKeys, _>(&target, selection_arguments(&selection), |targets, permit| {
-            client(&targets.redis, &permit)?.remove_keys(permit, decode_selection(selection))
-        })
+        self.change::<op::RedisRemoveKeys, _>(
+            &target,
+            selection_arguments(self.arguments(), &selection),
+            |targets, permit| client(&targets.redis, &permit)?.remove_keys(permit, decode_selection(selection)),
+        )
         .await
     }
 
@@ -91,7 +97,7 @@ impl actions::Host for RunState {
         selection: actions::Selection,
         ttl: f64,
     ) -> wasmtime::Result<Result<Receipt, Error>> {
-        let arguments = selection_arguments(&selection).plain("ttl", ttl);
+        let arguments = selection_arguments(self.arguments(), &selection).plain("ttl", ttl);
         self.change::<op::RedisExpireKeys, _>(&target, arguments, |targets, permit| {
             client(&targets.redis, &permit)?.expire_keys(permit, decode_selection(selection), ttl)
         })
@@ -99,11 +105,8 @@ impl actions::Host for RunState {
     }
 }
 
-fn selection_arguments(selection: &actions::Selection) -> Arguments {
-    Arguments::none()
-        .text("pattern", &selection.pattern)
-        .plain("min-idle", selection.min_idle)
-        .plain("limit", selection.limit)
+fn selection_arguments(arguments: Arguments, selection: &actions::Selection) -> Arguments {
+    arguments.text("pattern", &selection.pattern).plain("min-idle", selection.min_idle).plain("limit", selection.limit)
 }
 
 fn decode_selection(selection: actions::Selection) -> KeySelection {

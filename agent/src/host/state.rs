@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_util::context::TokioContext;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -11,7 +12,7 @@ use super::bindings::paramedic::plugin::types;
 use super::limiter::Limiter;
 use super::overlay::Overlay;
 use super::stdio::Capture;
-use super::{Memory, RunLog, Targets};
+use super::{Memory, RunLog, Targets, time};
 use crate::clock::Clock;
 use crate::domain::{CallError, CallLimits, Difference, Label, Limits, PluginName};
 use crate::journal::{Arguments, Change, Disposition, Journal, Receipt, Stop};
@@ -72,13 +73,10 @@ impl RunState {
         let log = RunLog::new(plugin.clock.clone(), limits, journal.observer().clone());
         let streams = [Capture::stdout(log.clone()), Capture::stderr(log.clone())];
         let [stdout, stderr] = streams.clone();
-        let wasi = WasiCtxBuilder::new()
-            .stdout(stdout)
-            .stderr(stderr)
-            .max_random_size(64 << 10)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .build();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(stdout).stderr(stderr).max_random_size(64 << 10).allow_tcp(false).allow_udp(false);
+        time::set(&mut wasi, &plugin.clock, journal.dials());
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let memory: Arc<dyn Memory> =
@@ -100,6 +98,11 @@ impl RunState {
         }
     }
 
+    /// The arguments of a call, none yet.
+    pub(super) fn arguments(&self) -> Arguments {
+        self.journal.arguments()
+    }
+
     /// Carry out a call that reads a target, and encode what it answered.
     pub(super) async fn read<O, T, W, C>(
         &mut self,
@@ -110,7 +113,7 @@ impl RunState {
     ) -> wasmtime::Result<Result<W, types::Error>>
     where
         O: Op,
-        T: Serialize,
+        T: Serialize + DeserializeOwned,
         C: AsyncFnOnce(&Targets, Permit<O>, CallLimits) -> Result<T, CallError>,
     {
         self.enter()?;

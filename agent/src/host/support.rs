@@ -1,9 +1,14 @@
 //! `log`, `config`, `state` and `clock`: what every plugin has and no grant is needed for.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::RunState;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
 use super::bindings::paramedic::plugin::{clock, config, log, state, types};
+use super::{PluginContext, RunState};
 use crate::domain::{CallError, Label, LogLevel, LogSource, PluginName};
 use crate::journal::Stop;
 
@@ -11,7 +16,7 @@ use crate::journal::Stop;
 const MAX_KEY: usize = 256;
 
 /// A value that a plugin remembers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The text.
     pub value: String,
@@ -124,16 +129,16 @@ impl config::Host for RunState {
 
 impl state::Host for RunState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<state::Entry>, types::Error>> {
-        if let Err(spent) = self.enter_memory()? {
-            return Ok(Err(spent));
-        }
-        if let Err(error) = check_key(&key) {
-            return Ok(Err(error));
-        }
-        let found = self.memory.get(&self.plugin.name, &key).await;
-        Ok(found
-            .map(|entry| entry.map(|entry| state::Entry { value: entry.value, revision: entry.revision }))
-            .map_err(memory_error))
+        let found = self.remembering(
+            "state/get",
+            || json!({ "key": key }),
+            async |shelf| {
+                check_key(&key)?;
+                shelf.memory.get(shelf.owner(), &key).await.map_err(memory_error)
+            },
+        );
+        let encode = |entry: Entry| state::Entry { value: entry.value, revision: entry.revision };
+        Ok(found.await?.map(|entry| entry.map(encode)).map_err(types::Error::from))
     }
 
     async fn put(
@@ -142,10 +147,11 @@ impl state::Host for RunState {
         value: String,
         ttl: Option<f64>,
     ) -> wasmtime::Result<Result<u64, types::Error>> {
-        if let Err(spent) = self.enter_memory()? {
-            return Ok(Err(spent));
-        }
-        Ok(remember(&*self.memory, &self.plugin.name, &key, &value, None, ttl).await)
+        let asked = || json!({ "key": key, "value": value, "ttl": ttl });
+        let kept = self.remembering("state/put", asked, async |shelf| {
+            remember(&*shelf.memory, shelf.owner(), &key, &value, None, ttl).await
+        });
+        Ok(kept.await?.map_err(types::Error::from))
     }
 
     async fn swap(
@@ -155,35 +161,62 @@ impl state::Host for RunState {
         revision: u64,
         ttl: Option<f64>,
     ) -> wasmtime::Result<Result<u64, types::Error>> {
-        if let Err(spent) = self.enter_memory()? {
-            return Ok(Err(spent));
-        }
-        Ok(remember(&*self.memory, &self.plugin.name, &key, &value, Some(revision), ttl).await)
+        let asked = || json!({ "key": key, "value": value, "revision": revision, "ttl": ttl });
+        let kept = self.remembering("state/swap", asked, async |shelf| {
+            remember(&*shelf.memory, shelf.owner(), &key, &value, Some(revision), ttl).await
+        });
+        Ok(kept.await?.map_err(types::Error::from))
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<bool, types::Error>> {
-        if let Err(spent) = self.enter_memory()? {
-            return Ok(Err(spent));
-        }
-        if let Err(error) = check_key(&key) {
-            return Ok(Err(error));
-        }
-        Ok(self.memory.remove(&self.plugin.name, &key).await.map_err(memory_error))
+        let existed = self.remembering(
+            "state/remove",
+            || json!({ "key": key }),
+            async |shelf| {
+                check_key(&key)?;
+                shelf.memory.remove(shelf.owner(), &key).await.map_err(memory_error)
+            },
+        );
+        Ok(existed.await?.map_err(types::Error::from))
     }
 
     async fn keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
-        if let Err(spent) = self.enter_memory()? {
-            return Ok(Err(spent));
-        }
-        Ok(self.memory.keys(&self.plugin.name, &prefix).await.map_err(memory_error))
+        let keys = self.remembering(
+            "state/keys",
+            || json!({ "prefix": prefix }),
+            async |shelf| shelf.memory.keys(shelf.owner(), &prefix).await.map_err(memory_error),
+        );
+        Ok(keys.await?.map_err(types::Error::from))
+    }
+}
+
+/// The memory of one plugin.
+struct Shelf {
+    memory: Arc<dyn Memory>,
+    plugin: Arc<PluginContext>,
+}
+
+impl Shelf {
+    fn owner(&self) -> &PluginName {
+        &self.plugin.name
     }
 }
 
 impl RunState {
-    /// Let a call to the memory through. It ends in the agent's store, so that a loop over it must not go on for long.
-    fn enter_memory(&mut self) -> Result<Result<(), types::Error>, Stop> {
+    /// Carry out a call to the memory. It ends in the agent's store, so that a loop over it must not go on for long.
+    async fn remembering<T, C>(
+        &mut self,
+        operation: &str,
+        arguments: impl FnOnce() -> Value,
+        call: C,
+    ) -> Result<Result<T, CallError>, Stop>
+    where
+        T: Serialize + DeserializeOwned,
+        C: AsyncFnOnce(Shelf) -> Result<T, CallError>,
+    {
         self.enter()?;
-        Ok(self.journal.count_local()?.map_err(types::Error::from))
+        let shelf = Shelf { memory: self.memory.clone(), plugin: self.plugin.clone() };
+        self.journal.local(operation, arguments, async || call(shelf).await).await
     }
 }
 
@@ -194,7 +227,7 @@ async fn remember(
     value: &str,
     expected: Option<u64>,
     ttl: Option<f64>,
-) -> Result<u64, types::Error> {
+) -> Result<u64, CallError> {
     check_key(key)?;
     let ttl = ttl.map(|seconds| duration("ttl", seconds)).transpose()?;
     memory.put(plugin, key, value, expected, ttl).await.map_err(memory_error)
@@ -203,7 +236,7 @@ async fn remember(
 impl clock::Host for RunState {
     async fn now(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
-        Ok(self.plugin.clock.now().as_millis())
+        Ok(self.journal.now())
     }
 
     async fn sleep(&mut self, seconds: f64) -> wasmtime::Result<Result<(), types::Error>> {
@@ -212,21 +245,16 @@ impl clock::Host for RunState {
             Ok(pause) => pause,
             Err(error) => return Ok(Err(error.into())),
         };
-        match Instant::now().checked_add(pause) {
-            Some(end) if end < self.journal.deadline() => {
-                tokio::time::sleep_until(end.into()).await;
-                Ok(Ok(()))
-            }
-            Some(_) | None => {
-                let message = format!("sleeping {seconds} s would pass the deadline of the run");
-                Ok(Err(types::Error::TimedOut(message)))
-            }
+        if self.journal.sleep(pause).await {
+            return Ok(Ok(()));
         }
+        let message = format!("sleeping {seconds} s would pass the deadline of the run");
+        Ok(Err(types::Error::TimedOut(message)))
     }
 
     async fn remaining(&mut self) -> wasmtime::Result<f64> {
         self.enter()?;
-        Ok(self.journal.deadline().saturating_duration_since(Instant::now()).as_secs_f64())
+        Ok(self.journal.remaining().as_secs_f64())
     }
 }
 
@@ -236,21 +264,20 @@ pub(super) fn duration(name: &str, seconds: f64) -> Result<Duration, CallError> 
         .map_err(|_| CallError::Invalid(format!("{name} is {seconds}; expected seconds, finite and not negative")))
 }
 
-fn check_key(key: &str) -> Result<(), types::Error> {
+fn check_key(key: &str) -> Result<(), CallError> {
     if key.is_empty() || key.len() > MAX_KEY {
-        let message = format!("a key has 1 to {MAX_KEY} bytes, not {}", key.len());
-        return Err(types::Error::Invalid(message));
+        return Err(CallError::Invalid(format!("a key has 1 to {MAX_KEY} bytes, not {}", key.len())));
     }
     Ok(())
 }
 
-fn memory_error(error: MemoryError) -> types::Error {
+fn memory_error(error: MemoryError) -> CallError {
     match error {
-        MemoryError::Conflict => types::Error::Conflict(error.to_string()),
-        MemoryError::Full(message) => types::Error::TooLarge(message),
+        MemoryError::Conflict => CallError::Conflict(error.to_string()),
+        MemoryError::Full(message) => CallError::TooLarge(message),
         MemoryError::Unavailable(cause) => {
             tracing::warn!(%cause, "the memory of a plugin is out of reach");
-            types::Error::Unavailable("the store does not answer".to_owned())
+            CallError::Unavailable("the store does not answer".to_owned())
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -107,7 +107,7 @@ pub enum IntentError {
 }
 
 /// What a change tells the plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The number of the call in the record of the run.
     pub sequence: u32,
@@ -116,7 +116,7 @@ pub struct Receipt {
     /// The change in one line.
     pub summary: String,
     /// What it made different, or would.
-    #[serde(skip)]
+    #[serde(with = "super::differences")]
     pub differences: Vec<Difference>,
     /// Whether it can be given back.
     pub reversible: bool,
@@ -125,7 +125,7 @@ pub struct Receipt {
 }
 
 /// Whether a change happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Disposition {
     /// It was carried out.
@@ -219,7 +219,11 @@ impl Journal {
             }
             return Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message))));
         }
-        let made = decide::<O>(&self.grants, target).map_err(CallError::from).and_then(|permit| {
+        let made = decide::<O>(&self.grants, target).map_err(CallError::from);
+        if made.is_ok() && self.is_replayed() {
+            return self.replay_change(opening);
+        }
+        let made = made.and_then(|permit| {
             let count = permit.count();
             Ok((make(permit)?, count))
         });
@@ -242,6 +246,7 @@ impl Journal {
             operation: call.operation.to_string(),
             target: call.target().map_or_else(String::new, |target| target.to_string()),
             arguments: Arguments::none(),
+            whole: serde_json::Value::Null,
             started: self.clock.now(),
             instant: Instant::now(),
         };
@@ -297,11 +302,7 @@ impl Journal {
             Some(Ok(preview)) => preview,
             Some(Err(error)) => return Ok(Err(self.refuse(opening, error))),
             None => {
-                self.close(
-                    opening,
-                    Decision::Permitted,
-                    CallError::TimedOut("the run reached its deadline".to_owned()),
-                );
+                self.end_in(opening, CallError::TimedOut("the run reached its deadline".to_owned()));
                 return Err(Stop::Deadline);
             }
         };
@@ -328,7 +329,7 @@ impl Journal {
         if let Err(denial) = self.touched.add(call, preview, count) {
             return Ok(Err(self.refuse(opening, denial.into())));
         }
-        self.refuse(opening, not_in_plan(call, "the plan that this run follows").into());
+        self.end_in(opening, not_in_plan(call, "the plan that this run follows").into());
         Err(Stop::NotInPlan)
     }
 
@@ -438,7 +439,7 @@ impl Journal {
     ) -> Result<Result<Receipt, CallError>, Stop> {
         let Some(ended) = ended else {
             let error = CallError::TimedOut("the run ended before the change was over".to_owned());
-            self.close(opening, Decision::Permitted, error);
+            self.end_in(opening, error);
             return Err(Stop::Deadline);
         };
         let receipt = match ended.told {

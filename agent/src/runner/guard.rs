@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::PlanRefusal;
-use crate::domain::{Actor, Approvers, Budget, Helped, Plan, PluginName, Run, Status, Timestamp};
+use crate::domain::{Actor, Approvers, Budget, Helped, Plan, PluginName, Recordings, Run, Status, Timestamp};
 use crate::store::{Applied, GuardFacts, RunState};
 
 /// For how long a breaker stays open by itself.
@@ -31,13 +31,15 @@ pub struct Rules {
     pub budgets: Vec<Budget>,
 }
 
-/// What the operator asks of the changes of one plugin.
+/// What the operator asks of the runs of one plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PluginRules {
     /// Who has to agree.
     pub approvers: Approvers,
     /// How long it leaves a target alone that it has changed.
     pub cooldown: Option<Duration>,
+    /// Which of them are recorded.
+    pub recordings: Recordings,
 }
 
 /// The rules in force, which can be others from one moment to the next.
@@ -63,6 +65,11 @@ impl InForce {
 
 impl Rules {
     /// What is asked of a plan.
+    /// Whether a run is recorded.
+    pub(super) fn record(&self, run: &Run) -> bool {
+        self.plugins.get(&run.plugin).copied().unwrap_or_default().recordings.take(run.mode)
+    }
+
     pub(super) fn of(&self, plan: &Plan) -> PluginRules {
         match plan.undoes {
             Some(_) => PluginRules::default(),

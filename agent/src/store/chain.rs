@@ -8,7 +8,7 @@
 //!  genesis ─► run_started ─► change_intended ─► change_settled ─► run_ended ─► … ─► runs_removed ─► …
 //!                 │                │                  │               │
 //!                 ▼                ▼                  ▼               ▼
-//!               runs            changes            changes     runs, calls, log_lines
+//!               runs            changes            changes     runs, calls, log_lines, recordings
 //! ```
 //!
 //! A check has a single link, at its end: there are thousands of them an hour, and they act on nothing.
@@ -280,7 +280,7 @@ fn record_rows(
         Ok((row.run_id("id")?, plugin, mode, actor, state, row.get::<Option<String>>("failure_kind")?))
     })?;
     for (id, plugin, mode, actor, state, failure) in found {
-        let rows = told(rows::of_run(db, run)?);
+        let rows = told(rows::of_run_without_recording(db, run)?);
         let (plugin, mode, actor, state, failure) = (&plugin, &mode, &actor, &state, failure.as_deref());
         append(db, kind, time, Some(&id), &Ended { plugin, mode, actor, state, failure, rows })?;
     }

@@ -1,4 +1,4 @@
-//! Recording how a run ended: the row of the run, its calls and its log, in one transaction.
+//! Recording how a run ended: the row of the run, its calls, its log and its recording, in one transaction.
 //!
 //! What has to be worked out (JSON, labels, refusals) is worked out in [`End::of`] by whoever asks, so that the one
 //! thread that writes only writes.
@@ -11,6 +11,7 @@ use super::chain::{self, Ended, Kind};
 use super::changes::{self, NewPlan};
 use super::columns::{integer, millis, nanos};
 use super::json::{Conclusion, Labels};
+use super::recordings::{self, KeptRecording};
 use super::{Finish, RunState, StoreError, runs};
 use crate::domain::{
     Actor, CallRecord, Digest, Ending, Failure, LogLine, Mode, PluginName, Run, RunId, Timestamp, Usage,
@@ -41,12 +42,13 @@ pub(super) struct End {
     calls: Vec<CallRecord>,
     log: Vec<(LogLine, Option<String>)>,
     plan: Option<NewPlan>,
+    recording: Option<KeptRecording>,
     claims: Claims,
 }
 
 impl End {
     /// Take the end of `run`. Refuses what could not be read back.
-    pub(super) fn of(run: Run) -> Result<Self, StoreError> {
+    pub(super) fn of(run: Run, recording: Option<KeptRecording>) -> Result<Self, StoreError> {
         let start = runs::start_hash(&run)?;
         let (Some(finished), Some(ending)) = (run.finished, run.ending) else {
             return Err(StoreError::Invalid(format!("run {} has no end to record", run.id)));
@@ -75,6 +77,7 @@ impl End {
             calls: run.calls,
             log,
             plan,
+            recording,
             claims: Claims::default(),
         };
         end.claims = end.claims(start)?;
@@ -93,7 +96,15 @@ impl End {
         for (n, line) in self.log.iter().enumerate() {
             log.push(line_values(n, line, |values| RowHash::default().with(values))?);
         }
-        Ok(Claims { run: Some(run.digest().hex()), calls: calls.claim(), log: log.claim(), ..Claims::default() })
+        let recording = self.recording.as_ref();
+        let recording = recording.map(|kept| recordings::values(kept, |values| RowHash::default().with(values)));
+        Ok(Claims {
+            run: Some(run.digest().hex()),
+            calls: calls.claim(),
+            log: log.claim(),
+            recording: recording.transpose()?.map(|hash| hash.digest().hex()),
+            ..Claims::default()
+        })
     }
 
     /// Write the end, unless the run has one.
@@ -104,6 +115,9 @@ impl End {
         };
         self.insert_calls(db, run)?;
         self.insert_log(db, run)?;
+        if let Some(recording) = &self.recording {
+            recordings::insert(db, run, recording)?;
+        }
         changes::give_up(db, run, &self.id, self.finished)?;
         if let Some(plan) = &self.plan {
             plan.record(db, run, &self.id, self.finished)?;

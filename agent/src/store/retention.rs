@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::chain::{self, Kind};
 use super::columns::millis;
-use super::{StoreError, changes, components};
+use super::{StoreError, changes, components, recordings};
 use crate::domain::Timestamp;
 
 /// Rows after which a step is long enough. A single run can have more, and is removed whole.
@@ -95,8 +95,9 @@ fn remove(db: &Connection, run: i64) -> Result<usize, StoreError> {
     let lines = db.prepare_cached("DELETE FROM log_lines WHERE run = ?1")?.execute([run])?;
     let calls = db.prepare_cached("DELETE FROM calls WHERE run = ?1")?.execute([run])?;
     let changes = changes::remove(db, run)?;
+    let recordings = recordings::remove(db, run)?;
     let runs = db.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([run])?;
-    Ok(lines + calls + changes + runs)
+    Ok(lines + calls + changes + recordings + runs)
 }
 
 /// Give some free pages at the file's end back. Returns how many are left.

@@ -15,8 +15,8 @@ use super::retention::Rule;
 use super::state::Put;
 use super::writer::{Writer, Writing};
 use super::{
-    AuditStore, Finish, Health, Kept, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage,
-    StateEntry, Store, StoreError, changes, components, file, once, retention, runs, state, sweeps,
+    AuditStore, Finish, Health, Kept, KeptRecording, KeptResult, OnceKey, Page, Removed, RetentionPolicy, RunFilter,
+    RunPage, StateEntry, Store, StoreError, changes, components, file, once, retention, runs, state, sweeps,
 };
 use crate::clock::Clock;
 use crate::domain::{Actor, Mode, PluginName, Run, RunId, Timestamp};
@@ -215,13 +215,7 @@ impl Store for SqliteStore {
     }
 
     async fn finish_run(&self, run: Run) -> Result<Finish, StoreError> {
-        let acted = run.mode == Mode::Apply;
-        let end = End::of(run)?;
-        let finish = self.writer.write(move |db| end.record(db)).await?;
-        if acted {
-            self.log_head("a run that acts has ended").await;
-        }
-        Ok(finish)
+        self.end_run(run, None).await
     }
 
     async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
@@ -313,6 +307,16 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    pub(super) async fn end_run(&self, run: Run, recording: Option<KeptRecording>) -> Result<Finish, StoreError> {
+        let acted = run.mode == Mode::Apply;
+        let end = End::of(run, recording)?;
+        let finish = self.writer.write(move |db| end.record(db)).await?;
+        if acted {
+            self.log_head("a run that acts has ended").await;
+        }
+        Ok(finish)
+    }
+
     async fn put(&self, put: Put) -> Result<u64, StoreError> {
         let clock = Arc::clone(&self.clock);
         self.writer.write(move |db| put.record(db, clock.now())).await

@@ -7,6 +7,7 @@ mod guards;
 mod hostile;
 mod once;
 mod plugins;
+mod recordings;
 mod retention;
 mod runs;
 mod state;

@@ -90,6 +90,7 @@ impl Subject {
             cancellation: Cancellation::never(),
             observer: Arc::new(Unobserved),
             following: None,
+            reel: None,
         };
         self.engine.run(&self.plugin.program, invocation).await
     }

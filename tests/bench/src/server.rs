@@ -19,9 +19,9 @@ use paramedic::domain::{
 use paramedic::runner::Runner;
 use paramedic::scheduler::{Limits, Scheduler};
 use paramedic::store::{
-    AuditStore, Bounds, ChangeStore, Finish, GuardFacts, GuardStore, Health, Kept, KeptPlan, KeptResult, LeaseStore,
-    Link, NewChange, OnceKey, Page, Removed, RetentionPolicy, RunFilter, RunPage, SqliteStore, StateEntry, Store,
-    StoreError, StoreOptions, Verified,
+    AuditStore, Bounds, ChangeStore, Finish, GuardFacts, GuardStore, Health, Kept, KeptPlan, KeptRecording, KeptResult,
+    LeaseStore, Link, NewChange, OnceKey, Page, RecordingStore, Removed, RetentionPolicy, RunFilter, RunPage,
+    SqliteStore, StateEntry, Store, StoreError, StoreOptions, Verified,
 };
 use paramedic::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -222,6 +222,17 @@ impl AuditStore for NoStore {
 
     async fn verify_chain(&self, _: Option<Anchor>) -> Result<Verified, StoreError> {
         Ok(Verified { links: 0, to: None, broken: None })
+    }
+}
+
+#[async_trait]
+impl RecordingStore for NoStore {
+    async fn finish_recorded_run(&self, _: Run, _: KeptRecording) -> Result<Finish, StoreError> {
+        Ok(Finish::Recorded)
+    }
+
+    async fn recording(&self, _: RunId) -> Result<Option<KeptRecording>, StoreError> {
+        Ok(None)
     }
 }
 

@@ -95,6 +95,7 @@ impl Stage {
             cancellation: Cancellation::never(),
             observer: Arc::new(Unobserved),
             following: None,
+            reel: None,
         };
         self.engine.run(&loaded.program, invocation).await
     }

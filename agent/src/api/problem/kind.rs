@@ -43,6 +43,7 @@ kinds! {
     UnknownPlan = NOT_FOUND "unknown-plan": "There is no such plan";
     UnknownLease = NOT_FOUND "unknown-lease": "Nothing is held there";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
+    NotRecorded = NOT_FOUND "not-recorded": "The run was not recorded";
     UnknownSweep = NOT_FOUND "unknown-sweep": "There is no such sweep";
     UnknownSilence = NOT_FOUND "unknown-silence": "There is no such silence";
     UnknownFreeze = NOT_FOUND "unknown-freeze": "There is no such freeze";

@@ -84,7 +84,10 @@ impl Api {
     }
 
     fn ask(&self, approvers: Approvers, cooldown: Option<Duration>) {
-        let plugins = BTreeMap::from([("pg-ready".parse().unwrap(), PluginRules { approvers, cooldown })]);
+        let plugins = BTreeMap::from([(
+            "pg-ready".parse().unwrap(),
+            PluginRules { approvers, cooldown, ..PluginRules::default() },
+        )]);
         self.runner.govern(Rules { plugins, budgets: Vec::new() });
     }
 }

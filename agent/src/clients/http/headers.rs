@@ -1,7 +1,7 @@
 //! Header fields: which of them a plugin may send, and which it may see.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::scrub::{REDACTED, Scrubber};
@@ -11,7 +11,7 @@ const MAX_FIELDS: usize = 32;
 const MAX_BYTES: usize = 8 << 10;
 
 /// A header field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Its name; in an answer in lower case.
     pub name: String,

@@ -35,7 +35,7 @@ const FORM: &str = "SET LOCAL standard_conforming_strings = on; SET LOCAL DateSt
     SET LOCAL extra_float_digits = 1";
 
 /// A column of a result.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -44,7 +44,7 @@ pub struct Column {
 }
 
 /// The result of a query.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RowSet {
     /// The columns, in order.
     pub columns: Vec<Column>,

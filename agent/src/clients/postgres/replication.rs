@@ -3,7 +3,7 @@
 use tokio_postgres::{Error, Row};
 
 /// A standby as its primary sees it.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Standby {
     /// Name the standby gave itself.
     pub application: String,
@@ -18,7 +18,7 @@ pub struct Standby {
 }
 
 /// Replication seen from one server.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ReplicationState {
     /// Timeline the server writes to or receives from.
     pub timeline: u32,

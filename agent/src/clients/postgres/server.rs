@@ -3,7 +3,7 @@
 use tokio_postgres::{Error, Row};
 
 /// A server at a glance.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Server {
     /// Version as a number, such as 160004.
     pub version: u32,

@@ -26,7 +26,7 @@ pub struct SessionKey {
 }
 
 /// A client session.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Session {
     /// Its identity.
     pub key: SessionKey,

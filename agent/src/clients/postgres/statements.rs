@@ -16,7 +16,7 @@ const QUERY_BYTES: usize = 1_024;
 const SHORT_QUERY_BYTES: usize = 128;
 
 /// What the server spent on statements that look alike.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Statement {
     /// Normalised text, cut to 1024 bytes; none for utility statements, because theirs can hold passwords.
     pub query: Option<String>,

@@ -3,7 +3,7 @@
 use ::redis::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::CallError;
@@ -12,7 +12,7 @@ use crate::domain::CallError;
 const SAFE_INTEGER: i64 = (1 << 53) - 1;
 
 /// Answer to a command.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// No value.
     Nil,

@@ -370,6 +370,12 @@ fn each_bad_grant_earns_its_message() {
 fn each_bad_guard_earns_its_message() {
     let table: &[(&str, &[&str])] = &[
         (
+            "plugins: { p: { source: upload, recordings: check } }",
+            &[
+                "2:45: plugins.p.recordings: `check` does not say which runs are recorded; choose from none, changes, all",
+            ],
+        ),
+        (
             "plugins: { p: { source: upload, approval: three, cooldown: 0s } }",
             &[
                 "2:43: plugins.p.approval: `three` is no number of approvals; choose from none, one, two",

@@ -126,7 +126,7 @@ fn so_many_others_have_to_approve() {
         ("three did", Approvers::Two, &["bob", "carol", "dave"], 0),
     ] {
         let facts = GuardFacts { approvals: by.iter().map(|name| approval(name)).collect(), ..facts() };
-        let rules = PluginRules { approvers, cooldown: None };
+        let rules = PluginRules { approvers, ..PluginRules::default() };
         match judge(&plan(&["email"]), rules, &facts, NOW) {
             Ok(()) => assert_eq!(missing, 0, "{name}"),
             Err(PlanRefusal::NotApproved { missing: found, .. }) => assert_eq!(found, missing, "{name}"),
@@ -150,7 +150,7 @@ fn a_target_cools_down() {
     ] {
         let changed = changed.map(|seconds| (target("queue/email"), ago(seconds))).into_iter().collect();
         let facts = GuardFacts { changed, ..facts() };
-        assert_eq!(refused(PluginRules { approvers: Approvers::None, cooldown }, &facts), expected, "{name}");
+        assert_eq!(refused(PluginRules { cooldown, ..PluginRules::default() }, &facts), expected, "{name}");
     }
 }
 
@@ -204,7 +204,8 @@ fn the_way_back_is_always_open() {
         applies: vec![applied(RunState::Failed, 1), applied(RunState::Failed, 2)],
         ..facts()
     };
-    let rules = PluginRules { approvers: Approvers::Two, cooldown: Some(Duration::from_secs(300)) };
+    let rules =
+        PluginRules { approvers: Approvers::Two, cooldown: Some(Duration::from_secs(300)), ..PluginRules::default() };
     let forth = plan(&["email"]);
     assert!(judge(&forth, rules, &facts, NOW).is_err());
     let back = Plan { undoes: Some(RunId::new(NOW)), ..forth };
@@ -227,7 +228,8 @@ fn a_refusal_says_who_why_until_when_and_what_to_do() {
         told(PluginRules::default(), frozen),
         "carol has frozen changes of queue/email until 2026-03-01T04:14:15.926Z: a migration; what was changed can still be undone"
     );
-    let rules = PluginRules { approvers: Approvers::Two, cooldown: Some(Duration::from_secs(300)) };
+    let rules =
+        PluginRules { approvers: Approvers::Two, cooldown: Some(Duration::from_secs(300)), ..PluginRules::default() };
     assert_eq!(
         told(rules, facts()),
         "the plan PLAN has to be approved by 2 more people, none of whom asked for it: `paramedic approve PLAN`"

@@ -38,6 +38,8 @@ pub(in crate::store) const PLAN: &str = "digest, expires, applied_by, targets, b
 pub(in crate::store) const CHANGE: &str = "position, sequence, plugin, operation, target, objects, intended, settled, \
      fate, detail, undone_by, planned, done";
 
+pub(in crate::store) const RECORDING: &str = "size, bytes";
+
 /// Calls whose beginnings of digests are kept one by one, to name the one that was changed.
 const MARKED: usize = 64;
 
@@ -163,6 +165,8 @@ pub(in crate::store) struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) log: Option<Series>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) recording: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) plan: Option<String>,
     /// By their places.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -199,7 +203,7 @@ impl Claims {
 
     /// What holds after a later link, or what that contradicts: it was another row that the agent completed.
     pub(super) fn and_then(&mut self, later: Self) -> Result<(), String> {
-        let Self { number, start, run, calls, log, plan, changes, was_run, was_plan, was_changes } = later;
+        let Self { number, start, run, calls, log, recording, plan, changes, was_run, was_plan, was_changes } = later;
         if run.is_some() && was_run.is_none() && self.run.is_some() {
             return Err("it was ended a second time, so its end had been removed".to_owned());
         }
@@ -218,7 +222,7 @@ impl Claims {
         }
         if run.is_some() && was_run.is_none() {
             // The end tells all of these, or that there are none.
-            (self.calls, self.log) = (calls, log);
+            (self.calls, self.log, self.recording) = (calls, log, recording);
         }
         self.number = self.number.or(number);
         self.start = self.start.take().or(start);
@@ -235,6 +239,13 @@ fn is_other<T: PartialEq>(before: &Option<T>, later: &Option<T>) -> bool {
 
 /// What there is to claim about a run as its rows are now.
 pub(super) fn of_run(db: &Connection, run: i64) -> Result<Claims, StoreError> {
+    let recording = digest(db, &format!("SELECT {RECORDING} FROM recordings WHERE run = ?1"), [run])?;
+    Ok(Claims { recording, ..of_run_without_recording(db, run)? })
+}
+
+/// The same about a run that can have no recording: one from before there were any, whose table may not be there yet, or one
+/// that was interrupted.
+pub(super) fn of_run_without_recording(db: &Connection, run: i64) -> Result<Claims, StoreError> {
     let is_over: bool = db
         .prepare_cached("SELECT finished IS NOT NULL OR state != 'running' FROM runs WHERE seq = ?1")?
         .query_row([run], |row| row.get(0))?;

@@ -16,8 +16,13 @@ const UNKNOWN_RUN: &str = "SELECT id FROM runs WHERE seq > ?1 AND seq <= ?2 AND 
      AND NOT EXISTS (SELECT 1 FROM chain WHERE chain.run = runs.id) ORDER BY seq LIMIT 1";
 
 /// The tables that hang on runs.
-const PARTS: [(&str, &str); 4] =
-    [("calls", "a call"), ("log_lines", "a line of a log"), ("plans", "a plan"), ("changes", "a change")];
+const PARTS: [(&str, &str); 5] = [
+    ("calls", "a call"),
+    ("log_lines", "a line of a log"),
+    ("plans", "a plan"),
+    ("changes", "a change"),
+    ("recordings", "a recording"),
+];
 
 /// A search for such rows.
 #[derive(Default)]

@@ -275,6 +275,9 @@ fn difference(claimed: Claims, found: Claims) -> Option<String> {
     }
     series("call", claimed.calls, found.calls)
         .or_else(|| series("line of the log", claimed.log, found.log))
+        .or_else(|| {
+            (claimed.recording != found.recording).then(|| "its recording is not as it was recorded".to_owned())
+        })
         .or_else(|| (claimed.plan != found.plan).then(|| "its plan is not as it was recorded".to_owned()))
         .or_else(|| changes(&claimed.changes, &found.changes))
 }

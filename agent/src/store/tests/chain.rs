@@ -526,7 +526,7 @@ async fn a_file_from_before_the_chain_begins_one_with_what_it_holds() {
     let place = Place::new();
     let runs = history(&place).await;
     let db = place.by_hand();
-    db.execute_batch("DROP TABLE chain; PRAGMA user_version = 7").unwrap();
+    db.execute_batch("DROP TABLE chain; DROP TABLE recordings; PRAGMA user_version = 7").unwrap();
     let was: i64 =
         db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'chain'", [], |row| row.get(0)).unwrap();
     assert_eq!(was, 0);
@@ -573,6 +573,7 @@ async fn links_speak_of_every_column() {
         ("log_lines", rows::LOG_LINE.to_owned(), &["run"]),
         ("plans", rows::PLAN.to_owned(), &["run"]),
         ("changes", rows::CHANGE.to_owned(), &["run"]),
+        ("recordings", rows::RECORDING.to_owned(), &["run"]),
     ] {
         let mut known: Vec<String> = digested.split(", ").map(|column| column.trim_matches('"').to_owned()).collect();
         known.extend(aside.iter().map(|column| (*column).to_owned()));

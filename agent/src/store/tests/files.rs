@@ -115,8 +115,8 @@ async fn a_file_of_another_program_or_a_newer_agent_is_refused_and_left_as_it_wa
     for (sql, expected) in [
         ("CREATE TABLE theirs (n); PRAGMA auto_vacuum", "is a database, but not one of paramedic's: name another file"),
         (
-            "PRAGMA application_id = 1346458177; PRAGMA user_version = 9; CREATE TABLE future (n)",
-            "has format 9, which is",
+            "PRAGMA application_id = 1346458177; PRAGMA user_version = 99; CREATE TABLE future (n)",
+            "has format 99, which is",
         ),
     ] {
         let place = Place::new();
