@@ -18,7 +18,7 @@ impl wit::Host for RunState {
         resource: String,
         name: String,
     ) -> wasmtime::Result<Result<String, Error>> {
-        let arguments = Arguments::none().text("resource", &resource).text("name", &name);
+        let arguments = self.arguments().text("resource", &resource).text("name", &name);
         let same = |object: String| object;
         self.read::<op::KubernetesGetObject, _, _, _>(&target, arguments, same, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.get_object(&permit, &limits, &resource, &name).await
@@ -28,12 +28,13 @@ impl wit::Host for RunState {
 
     async fn list_objects(&mut self, query: wit::ObjectQuery) -> wasmtime::Result<Result<wit::ObjectPage, Error>> {
         let (target, query) = object_query(query);
-        let arguments = Arguments::none()
+        let arguments = self
+            .arguments()
             .text("resource", &query.resource)
             .optional_text("labels", query.labels.as_deref())
             .optional_text("fields", query.fields.as_deref())
             .plain("limit", query.limit)
-            .plain("later-page", query.after.is_some());
+            .optional_text("after", query.after.as_deref());
         self.read::<op::KubernetesListObjects, _, _, _>(&target, arguments, objects, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.list_objects(&permit, &limits, &query).await
         })
@@ -41,7 +42,7 @@ impl wit::Host for RunState {
     }
 
     async fn list_pods(&mut self, target: String, labels: String) -> wasmtime::Result<Result<Vec<wit::Pod>, Error>> {
-        let arguments = Arguments::none().text("labels", &labels);
+        let arguments = self.arguments().text("labels", &labels);
         self.read::<op::KubernetesListPods, _, _, _>(&target, arguments, pods, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.list_pods(&permit, &limits, &labels).await
         })
@@ -50,7 +51,7 @@ impl wit::Host for RunState {
 
     async fn get_rollout(&mut self, workload: types::Workload) -> wasmtime::Result<Result<wit::Rollout, Error>> {
         let (target, workload) = self::workload(workload);
-        let arguments = Arguments::none().text("kind", workload.kind.as_str()).text("name", &workload.name);
+        let arguments = self.arguments().text("kind", workload.kind.as_str()).text("name", &workload.name);
         self.read::<op::KubernetesGetRollout, _, _, _>(&target, arguments, rollout, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.get_rollout(&permit, &limits, &workload).await
         })
@@ -62,7 +63,7 @@ impl wit::Host for RunState {
         target: String,
         object: Option<String>,
     ) -> wasmtime::Result<Result<Vec<wit::Event>, Error>> {
-        let arguments = Arguments::none().optional_text("object", object.as_deref());
+        let arguments = self.arguments().optional_text("object", object.as_deref());
         self.read::<op::KubernetesListEvents, _, _, _>(&target, arguments, events, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.list_events(&permit, &limits, object.as_deref()).await
         })
@@ -70,7 +71,7 @@ impl wit::Host for RunState {
     }
 
     async fn list_usage(&mut self, target: String, labels: String) -> wasmtime::Result<Result<Vec<wit::Usage>, Error>> {
-        let arguments = Arguments::none().text("labels", &labels);
+        let arguments = self.arguments().text("labels", &labels);
         self.read::<op::KubernetesListUsage, _, _, _>(&target, arguments, usage, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.list_usage(&permit, &limits, &labels).await
         })
@@ -84,7 +85,7 @@ impl wit::Host for RunState {
         query: wit::LogQuery,
     ) -> wasmtime::Result<Result<wit::LogPage, Error>> {
         let query = log_query(query);
-        let arguments = query_arguments(Arguments::none().text("labels", &labels), &query);
+        let arguments = query_arguments(self.arguments().text("labels", &labels), &query);
         self.read::<op::KubernetesReadLogs, _, _, _>(&target, arguments, log_page, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.read_logs(&permit, &limits, &labels, &query).await
         })
@@ -98,7 +99,8 @@ impl wit::Host for RunState {
     ) -> wasmtime::Result<Result<wit::LogPage, Error>> {
         let query = log_query(query);
         let (target, pod) = (pod.target, PodRef { name: pod.name, uid: pod.uid, container: pod.container });
-        let arguments = Arguments::none()
+        let arguments = self
+            .arguments()
             .text("pod", &pod.name)
             .optional_text("uid", pod.uid.as_deref())
             .optional_text("container", pod.container.as_deref());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ChangeBounds, Grant, KeyPattern, Operation, PathPattern, Target};
+use crate::domain::{ChangeBounds, Grant, KeyPattern, Operation, PathPattern, Resource, Target};
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Line {
     keys: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     paths: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<String>,
     per_run: u64,
     per_hour: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -31,13 +33,14 @@ pub struct Line {
 
 impl From<&Grant> for Line {
     fn from(grant: &Grant) -> Self {
-        let Grant { target, operations, keys, paths, changes } = grant;
+        let Grant { target, operations, keys, paths, resources, changes } = grant;
         let patterns = |patterns: &[KeyPattern]| patterns.iter().map(ToString::to_string).collect();
         Self {
             target: target.to_string(),
             operations: operations.iter().map(ToString::to_string).collect(),
             keys: patterns(keys),
             paths: paths.iter().map(ToString::to_string).collect(),
+            resources: resources.iter().map(ToString::to_string).collect(),
             per_run: changes.per_run,
             per_hour: changes.per_hour,
             users: patterns(&changes.users),
@@ -55,11 +58,13 @@ impl Line {
         let target: Target = self.target.parse().map_err(|_| format!("`{}` is no target", self.target))?;
         let operation = |name: &String| Operation::from_name(name).ok_or_else(|| format!("`{name}` is no operation"));
         let path = |path: &String| path.parse::<PathPattern>().map_err(|error| error.to_string());
+        let resource = |resource: &String| resource.parse::<Resource>().map_err(|error| error.to_string());
         Ok(Grant {
             target,
             operations: self.operations.iter().map(operation).collect::<Result<_, _>>()?,
             keys: patterns(&self.keys)?,
             paths: self.paths.iter().map(path).collect::<Result<_, _>>()?,
+            resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
             changes: ChangeBounds {
                 per_run: self.per_run,
                 per_hour: self.per_hour,

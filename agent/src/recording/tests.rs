@@ -37,6 +37,7 @@ fn recording(taped: Taped) -> Recording {
         operations: vec![crate::domain::Operation::RedisScan],
         keys: vec!["user:*".parse().unwrap()],
         paths: Vec::new(),
+        resources: vec!["deployments.apps".parse().unwrap()],
         changes: crate::domain::ChangeBounds { per_run: 5, ..crate::domain::ChangeBounds::default() },
     };
     let around = Circumstances { limits: Limits::DEFAULT, grants: &[grant], settings: &[] };

@@ -20,6 +20,7 @@ fn grants() -> Vec<Grant> {
         operations: vec![Operation::PostgresQuery, Operation::PostgresTerminateSession],
         keys: vec![],
         paths: vec![],
+        resources: vec![],
         changes: ChangeBounds { per_run: 5, ..ChangeBounds::default() },
     }]
 }
