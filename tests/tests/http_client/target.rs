@@ -64,6 +64,7 @@ pub fn grants(paths: &[&str]) -> Grants {
         target: Target { system: System::Http, name: "api".parse().unwrap() },
         operations: vec![Operation::HttpGet, Operation::HttpHead],
         keys: Vec::new(),
+        resources: Vec::new(),
         paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
         changes: ChangeBounds::default(),
     };
@@ -85,6 +86,7 @@ pub fn may_send(methods: &[&str], paths: &[&str]) -> Permit<op::HttpSend> {
         target: Target { system: System::Http, name: "api".parse().unwrap() },
         operations: vec![Operation::HttpSend],
         keys: Vec::new(),
+        resources: Vec::new(),
         paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
         changes: ChangeBounds { per_run: 5, per_hour: 50, methods, ..ChangeBounds::default() },
     };
