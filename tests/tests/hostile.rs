@@ -449,8 +449,11 @@ fn each_guest_program_has_a_scenario() {
     let mut scenarios = String::new();
     for file in std::fs::read_dir(tests.join("tests")).unwrap() {
         let path = file.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            scenarios.push_str(&std::fs::read_to_string(path).unwrap());
+        let parts = path.is_dir().then(|| std::fs::read_dir(&path).unwrap().map(|part| part.unwrap().path()));
+        for path in parts.into_iter().flatten().chain([path.clone()]) {
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                scenarios.push_str(&std::fs::read_to_string(path).unwrap());
+            }
         }
     }
     let guests = std::fs::read_dir(tests.join("guests")).unwrap().map(|folder| folder.unwrap().file_name());

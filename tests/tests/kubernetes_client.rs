@@ -196,7 +196,7 @@ async fn each_request_is_sent_once_by_name_and_ends_in_time() {
         (Fault::Unavailable, "could not list pods"),
         (Fault::HangBeforeApplying, "in time"),
         (Fault::HangAfterApplying, "in time"),
-        (Fault::Cut { after_lines: 0 }, "broke off"),
+        (Fault::Cut { after_lines: 0 }, "unavailable"),
         (Fault::Large { bytes: 100 << 20 }, "more than"),
         (Fault::TokenRevoked, "credentials"),
     ];

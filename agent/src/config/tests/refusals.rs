@@ -316,7 +316,7 @@ fn each_bad_grant_earns_its_message() {
         (
             "{ kubernetes: prod, verbs: [get-object], resources: [secrets] }",
             &[
-                "3:55: plugins.p.grants[0].resources[0]: `secrets` is no resource pattern: no plugin ever reads a Secret",
+                "3:54: plugins.p.grants[0].resources[0]: `secrets` is no resource pattern: no plugin ever reads a Secret",
             ],
         ),
         (
