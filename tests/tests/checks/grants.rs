@@ -8,8 +8,14 @@ use serde_json::json;
 use crate::fixture::{Paramedic, Secrets};
 
 /// Every plugin that comes with the agent, with the target that its refusal leaves to the operator.
-const PLUGINS: [(&str, &str); 9] = [
+const PLUGINS: [(&str, &str); 15] = [
     ("http-health", "api"),
+    ("k8s-crashes", "prod"),
+    ("k8s-error-logs", "prod"),
+    ("k8s-events", "prod"),
+    ("k8s-pods", "prod"),
+    ("k8s-rollouts", "prod"),
+    ("k8s-top", "prod"),
     ("pg-connections", "main"),
     ("pg-idle-connections", "main"),
     ("pg-ready", "main"),
@@ -60,6 +66,7 @@ fn the_line_in_the_refusal_of_a_plugin_is_the_one_that_it_lacks() {
         "redis": { "cache": { "url": secrets.put("redis", "redis://nobody:nothing@127.0.0.1:1/0") } },
         "queue": { "email": { "redis": "cache", "name": "email", "bullmq": 5 } },
         "http": { "api": { "base_url": "http://127.0.0.1:1", "allow_private": true } },
+        "kubernetes": { "prod": { "namespace": "shop" } },
     });
     let mut lines = BTreeMap::new();
     let paramedic = Paramedic::start(&targets, &section(&lines), "info");
