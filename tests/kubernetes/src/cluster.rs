@@ -62,7 +62,17 @@ impl Cluster {
     /// `billing`, StatefulSets `postgres` and `redis`, four Deployments in trouble, a CronJob, an autoscaler, budgets, a
     /// quota, and the agent's Roles.
     pub async fn seeded() -> anyhow::Result<Self> {
+        Self::seeded_after(Duration::ZERO).await
+    }
+
+    /// The same, with the time of this machine: for clients that compare it with their own.
+    pub async fn seeded_now() -> anyhow::Result<Self> {
+        Self::seeded_after(crate::time::since_start()).await
+    }
+
+    async fn seeded_after(time: Duration) -> anyhow::Result<Self> {
         let cluster = Self::start().await?;
+        cluster.advance(time);
         cluster.apply(SEED)?;
         cluster.controllers().complete();
         Ok(cluster)

@@ -7,6 +7,11 @@ use jiff::Timestamp;
 /// When every cluster starts: a Monday in winter.
 const START: &str = "2026-11-23T04:28:37Z";
 
+/// From there to the time of this machine; nothing where that is earlier.
+pub fn since_start() -> Duration {
+    Duration::try_from(Timestamp::now() - Clock::default().now()).unwrap_or_default()
+}
+
 /// A clock that a test winds.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Timestamp);

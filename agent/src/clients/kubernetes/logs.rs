@@ -106,17 +106,20 @@ pub(super) async fn of_pods(
             "{found} containers match, and {MOST_CONTAINERS} logs are read at most; give labels that fewer have"
         )));
     }
-    let (mut lines, mut failed) = (Vec::new(), None);
+    let (mut lines, mut read_any, mut failed) = (Vec::new(), false, None);
     for (pod, container) in &places {
         match read(cluster, limits, pod, Some(container), &wanted).await {
-            Ok(found) => lines.extend(found),
+            Ok(found) => {
+                read_any = true;
+                lines.extend(found);
+            }
             // One that has not begun, or is gone by now, has no log; the others have.
             Err(error @ (CallError::Remote(_) | CallError::NotFound(_))) => failed = Some(error),
             Err(error) => return Err(error),
         }
     }
     match failed {
-        Some(error) if lines.is_empty() && places.len() == 1 => Err(error),
+        Some(error) if !read_any => Err(error),
         _ => Ok(wanted.page(lines, limits)),
     }
 }

@@ -322,7 +322,7 @@ fn each_bad_grant_earns_its_message() {
         (
             "{ kubernetes: prod, verbs: [list-pods], resources: [pods] }",
             &[
-                "3:53: plugins.p.grants[0].resources: none of the verbs is bounded by `resources`; it is for get-object, \
+                "3:52: plugins.p.grants[0].resources: none of the verbs is bounded by `resources`; it is for get-object, \
                list-objects",
             ],
         ),
