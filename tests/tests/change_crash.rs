@@ -9,7 +9,7 @@
 //! Between those moments nothing changes outside of the agent's memory, so that there is no other kind of crash. They are
 //! met from outside: a proxy keeps what the agent sends, or what it is answered, until the agent is dead.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
 
 #[path = "change_crash/verb.rs"]
 mod verb;

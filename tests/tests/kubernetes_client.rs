@@ -1,6 +1,6 @@
 //! The Kubernetes client against a stand-in API server that is held to the record of a real one.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may")]
 
 use std::time::{Duration, Instant};
 
