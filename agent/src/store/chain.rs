@@ -15,6 +15,7 @@
 
 pub(super) mod cut;
 pub(super) mod rows;
+mod standing;
 mod strangers;
 mod walk;
 

@@ -8,6 +8,7 @@ use rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
+use super::chain::rows::{self, Claims};
 use super::chain::{self, Kind};
 use super::changes::HOUR;
 use super::columns::{Columns, collect, millis};
@@ -132,11 +133,17 @@ impl GuardStore for SqliteStore {
     async fn lift_freeze(&self, id: FreezeId, by: &Actor) -> Result<Option<Freeze>, StoreError> {
         let (clock, by) = (self.clock.clone(), by.clone());
         let lift = move |db: &Connection| {
+            let was = rows::freeze(db, id)?;
             let mut statement = db.prepare_cached(LIFT)?;
             let lifted = statement.query(params![id.as_bytes(), millis(clock.now()), by.0])?;
             let lifted = collect(lifted, "freezes", freeze)?.pop();
             if let Some(freeze) = &lifted {
-                let body = json!({ "freeze": freeze.id.to_string(), "by": by.0 });
+                let body = json!({
+                    "freeze": freeze.id.to_string(),
+                    "by": by.0,
+                    "row": rows::freeze(db, freeze.id)?,
+                    "was": was,
+                });
                 chain::append(db, Kind::FreezeLifted, clock.now(), None, &body)?;
             }
             Ok(lifted)
@@ -169,7 +176,7 @@ impl GuardStore for SqliteStore {
             let sql = "INSERT OR REPLACE INTO breakers (plugin, closed, closed_by) VALUES (?1, ?2, ?3)";
             let now = clock.now();
             db.prepare_cached(sql)?.execute(params![plugin.as_str(), millis(now), by.0])?;
-            let body = json!({ "plugin": plugin.as_str(), "by": by.0 });
+            let body = json!({ "plugin": plugin.as_str(), "by": by.0, "row": rows::breaker(db, &plugin)? });
             chain::append(db, Kind::BreakerClosed, now, None, &body)
         };
         self.writer.write(close).await
@@ -212,13 +219,18 @@ pub(super) fn written(targets: &[Target]) -> String {
     targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Freezes that were over before are forgotten when another one is added at that moment; both in milliseconds since 1970.
+pub(super) fn forgotten_before(now_ms: u64) -> u64 {
+    Timestamp::from_millis(now_ms).before(DAY * REMEMBERED).as_millis()
+}
+
 fn holding(db: &Connection, now: Timestamp) -> Result<Vec<Freeze>, StoreError> {
     let mut statement = db.prepare_cached(HOLDING)?;
     collect(statement.query([millis(now)])?, "freezes", freeze)
 }
 
 fn add(db: &Connection, freeze: &Freeze) -> Result<(), StoreError> {
-    let over = millis(freeze.created.before(DAY * REMEMBERED));
+    let over = millis(Timestamp::from_millis(forgotten_before(freeze.created.as_millis())));
     db.prepare_cached("DELETE FROM freezes WHERE expires < ?1")?.execute([over])?;
     let (target, plugin) = match &freeze.scope {
         Scope::All => (None, None),
@@ -235,6 +247,7 @@ fn add(db: &Connection, freeze: &Freeze) -> Result<(), StoreError> {
         "reason": freeze.reason,
         "creator": freeze.creator.0,
         "expires": freeze.expires.as_millis(),
+        "row": rows::freeze(db, freeze.id)?,
     });
     chain::append(db, Kind::FreezeAdded, freeze.created, None, &body)
 }
@@ -261,13 +274,16 @@ fn approve(db: &Connection, plan: RunId, digest: Digest, approval: &Approval) ->
     let sql = "INSERT INTO approvals (plan, actor, digest, time) \
          VALUES ((SELECT seq FROM runs WHERE id = ?1), ?2, ?3, ?4)";
     let values = params![plan.as_bytes(), approval.actor.0, digest.as_bytes(), millis(approval.time)];
+    let Some(number) = changes::number_of(db, &plan)? else { return Err(StoreError::UnknownPlan(plan)) };
+    let was_approvals = Claims::of_approvals(db, number)?.approvals;
     match db.prepare_cached(sql)?.execute(values) {
         Err(error) if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY) => {
             return Err(StoreError::ApprovedBefore { plan, actor: approval.actor.clone() });
         }
         other => other.map(drop)?,
     }
-    let body = json!({ "by": approval.actor.0, "digest": digest.hex() });
+    let rows = Claims { was_approvals, ..Claims::of_approvals(db, number)? };
+    let body = json!({ "by": approval.actor.0, "digest": digest.hex(), "rows": rows });
     chain::append(db, Kind::PlanApproved, approval.time, Some(&plan), &body)
 }
 

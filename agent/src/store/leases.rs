@@ -59,10 +59,13 @@ impl LeaseStore for SqliteStore {
              WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND state IN ('held', 'stuck')";
         let clock = self.clock.clone();
         let extend = move |db: &Connection| {
+            let Some(number) = changes::number_of(db, &run)? else { return Ok(false) };
+            let was_lease = Claims::of_lease(db, number)?.lease;
             if db.prepare_cached(sql)?.execute(params![run.as_bytes(), millis(until)])? == 0 {
                 return Ok(false);
             }
-            let body = json!({ "until": until.as_millis() });
+            let rows = Claims { was_lease, ..Claims::of_lease(db, number)? };
+            let body = json!({ "until": until.as_millis(), "rows": rows });
             chain::append(db, Kind::LeaseExtended, clock.now(), Some(&run), &body)?;
             Ok(true)
         };
@@ -81,11 +84,14 @@ impl LeaseStore for SqliteStore {
         let clock = self.clock.clone();
         let settle = move |db: &Connection| {
             let by = ended_by.as_ref().map(|id| id.as_bytes());
+            let Some(number) = changes::number_of(db, &run)? else { return Ok(()) };
+            let was_lease = Claims::of_lease(db, number)?.lease;
             if db.prepare_cached(sql)?.execute(params![run.as_bytes(), state.as_str(), detail, by])? == 0 {
                 return Ok(());
             }
             let by = ended_by.map(|id| id.to_string());
-            let body = json!({ "state": state.as_str(), "detail": detail, "by": by });
+            let rows = Claims { was_lease, ..Claims::of_lease(db, number)? };
+            let body = json!({ "state": state.as_str(), "detail": detail, "by": by, "rows": rows });
             chain::append(db, Kind::LeaseSettled, clock.now(), Some(&run), &body)
         };
         self.writer.write_patiently(settle).await

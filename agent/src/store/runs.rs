@@ -87,7 +87,7 @@ fn link_start(db: &Connection, run: &Run, number: i64) -> Result<(), StoreError>
         undoes: run.changes.undoes.map(|id| id.to_string()),
         break_glass: run.changes.break_glass.as_deref(),
         held_until: run.changes.lease.as_ref().map(|lease| lease.until.as_millis()),
-        rows: Claims { number: Some(number), start: Some(start), ..Claims::default() },
+        rows: Claims { number: Some(number), start: Some(start), ..Claims::of_lease(db, number)? },
     };
     chain::append(db, Kind::RunStarted, run.started, Some(&run.id), &body)
 }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_leases.sql"),
     CHAIN,
     include_str!("migrations/0009_recordings.sql"),
+    include_str!("migrations/0010_guard_links.sql"),
 ];
 
 /// The version of the file; 0 for one without a table, such as a fresh one. Refuses what is not ours or too new.

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::Digest;
+use crate::domain::{Digest, FreezeId, PluginName};
 use crate::store::StoreError;
 
 /// Columns that a run has from its start, in the order of their digest.
@@ -39,6 +39,14 @@ pub(in crate::store) const CHANGE: &str = "position, sequence, plugin, operation
      fate, detail, undone_by, planned, done";
 
 pub(in crate::store) const RECORDING: &str = "size, bytes";
+
+pub(in crate::store) const LEASE: &str = "until, state, detail, ended_by";
+
+pub(in crate::store) const APPROVAL: &str = "actor, digest, time";
+
+pub(in crate::store) const FREEZE: &str = "id, target, plugin, reason, creator, created, expires, lifted, lifted_by";
+
+pub(in crate::store) const BREAKER: &str = "plugin, closed, closed_by";
 
 /// Calls whose beginnings of digests are kept one by one, to name the one that was changed.
 const MARKED: usize = 64;
@@ -63,7 +71,7 @@ impl RowHash {
         Ok(self)
     }
 
-    fn row(mut self, row: &Row<'_>) -> Result<Self, StoreError> {
+    pub(super) fn row(mut self, row: &Row<'_>) -> Result<Self, StoreError> {
         for n in 0..row.as_ref().column_count() {
             self.value(row.get_ref(n)?);
         }
@@ -171,6 +179,18 @@ pub(in crate::store) struct Claims {
     /// By their places.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(in crate::store) changes: BTreeMap<u32, String>,
+    /// The time for which the changes of the run are held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) lease: Option<String>,
+    /// Who approved the plan of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) approvals: Option<Series>,
+    /// The lease before it was extended or settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) was_lease: Option<String>,
+    /// The approvals before there was one more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) was_approvals: Option<Series>,
     /// The row of the run before it was completed once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) was_run: Option<String>,
@@ -196,6 +216,16 @@ impl Claims {
         Ok(Self { run: digest(db, &sql, [run])?, ..Self::default() })
     }
 
+    /// About the lease of a run.
+    pub(in crate::store) fn of_lease(db: &Connection, run: i64) -> Result<Self, StoreError> {
+        Ok(Self { lease: lease(db, run)?, ..Self::default() })
+    }
+
+    /// About the approvals of the plan of a run.
+    pub(in crate::store) fn of_approvals(db: &Connection, run: i64) -> Result<Self, StoreError> {
+        Ok(Self { approvals: approvals(db, run)?, ..Self::default() })
+    }
+
     /// About the plan of a run.
     pub(in crate::store) fn of_plan(db: &Connection, run: i64) -> Result<Self, StoreError> {
         Ok(Self { plan: plan(db, run)?, ..Self::default() })
@@ -203,7 +233,23 @@ impl Claims {
 
     /// What holds after a later link, or what that contradicts: it was another row that the agent completed.
     pub(super) fn and_then(&mut self, later: Self) -> Result<(), String> {
-        let Self { number, start, run, calls, log, recording, plan, changes, was_run, was_plan, was_changes } = later;
+        let Self {
+            number,
+            start,
+            run,
+            calls,
+            log,
+            recording,
+            plan,
+            changes,
+            was_run,
+            was_plan,
+            was_changes,
+            lease,
+            approvals,
+            was_lease,
+            was_approvals,
+        } = later;
         if run.is_some() && was_run.is_none() && self.run.is_some() {
             return Err("it was ended a second time, so its end had been removed".to_owned());
         }
@@ -215,6 +261,12 @@ impl Claims {
         }
         if was_plan.is_some() && was_plan != self.plan {
             return Err("its plan was not as it was recorded when it was taken".to_owned());
+        }
+        if was_lease.is_some() && was_lease != self.lease {
+            return Err("its lease was not as it was recorded when it was extended or settled".to_owned());
+        }
+        if approvals.is_some() && was_approvals != self.approvals {
+            return Err("its approvals were not as they were recorded when another came".to_owned());
         }
         if let Some((position, _)) = was_changes.iter().find(|(position, was)| self.changes.get(position) != Some(was))
         {
@@ -228,9 +280,21 @@ impl Claims {
         self.start = self.start.take().or(start);
         self.run = run.or(self.run.take());
         self.plan = plan.or(self.plan.take());
+        self.lease = lease.or(self.lease.take());
+        self.approvals = approvals.or(self.approvals.take());
         self.changes.extend(changes);
         Ok(())
     }
+}
+
+/// The digest of a freeze.
+pub(in crate::store) fn freeze(db: &Connection, id: FreezeId) -> Result<Option<String>, StoreError> {
+    digest(db, &format!("SELECT {FREEZE} FROM freezes WHERE id = ?1"), [id.as_bytes()])
+}
+
+/// The digest of when somebody closed the breaker of a plugin.
+pub(in crate::store) fn breaker(db: &Connection, plugin: &PluginName) -> Result<Option<String>, StoreError> {
+    digest(db, &format!("SELECT {BREAKER} FROM breakers WHERE plugin = ?1"), [plugin.as_str()])
 }
 
 fn is_other<T: PartialEq>(before: &Option<T>, later: &Option<T>) -> bool {
@@ -269,8 +333,19 @@ pub(super) fn of_run_without_recording(db: &Connection, run: i64) -> Result<Clai
         )?,
         plan: plan(db, run)?,
         changes: changes(db, run)?,
+        lease: lease(db, run)?,
+        approvals: approvals(db, run)?,
         ..Claims::default()
     })
+}
+
+fn lease(db: &Connection, run: i64) -> Result<Option<String>, StoreError> {
+    digest(db, &format!("SELECT {LEASE} FROM leases WHERE run = ?1"), [run])
+}
+
+fn approvals(db: &Connection, run: i64) -> Result<Option<Series>, StoreError> {
+    let sql = format!("SELECT {APPROVAL} FROM approvals WHERE plan = ?1 ORDER BY time, actor");
+    series(db, &sql, run, SeriesHash::default())
 }
 
 fn plan(db: &Connection, run: i64) -> Result<Option<String>, StoreError> {

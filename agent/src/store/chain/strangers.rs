@@ -1,7 +1,8 @@
-//! Rows of which no link speaks: they were not put there by the agent.
+//! Rows of which no link speaks: they were not put there by the agent. At last what hangs on no run: see `standing`.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::standing;
 use crate::domain::{Mode, RunId};
 use crate::store::StoreError;
 
@@ -15,13 +16,15 @@ const PAGE_END: &str = "SELECT max(seq) FROM (SELECT seq FROM runs WHERE seq > ?
 const UNKNOWN_RUN: &str = "SELECT id FROM runs WHERE seq > ?1 AND seq <= ?2 AND NOT (state = 'running' AND mode = ?3) \
      AND NOT EXISTS (SELECT 1 FROM chain WHERE chain.run = runs.id) ORDER BY seq LIMIT 1";
 
-/// The tables that hang on runs.
-const PARTS: [(&str, &str); 5] = [
-    ("calls", "a call"),
-    ("log_lines", "a line of a log"),
-    ("plans", "a plan"),
-    ("changes", "a change"),
-    ("recordings", "a recording"),
+/// The tables that hang on runs, with the column that names the run.
+const PARTS: [(&str, &str, &str); 7] = [
+    ("calls", "run", "a call"),
+    ("log_lines", "run", "a line of a log"),
+    ("plans", "run", "a plan"),
+    ("changes", "run", "a change"),
+    ("recordings", "run", "a recording"),
+    ("leases", "run", "a lease"),
+    ("approvals", "plan", "an approval"),
 ];
 
 /// A search for such rows.
@@ -58,9 +61,11 @@ impl Strangers {
     }
 
     fn parts(mut self, db: &Connection) -> Result<Search, StoreError> {
-        let Some((table, what)) = PARTS.get(self.tables) else { return Ok(Search::Over(None)) };
+        let Some((table, run, what)) = PARTS.get(self.tables) else {
+            return Ok(Search::Over(standing::difference(db)?));
+        };
         self.tables += 1;
-        let sql = format!("SELECT 1 FROM {table} WHERE run NOT IN (SELECT seq FROM runs) LIMIT 1");
+        let sql = format!("SELECT 1 FROM {table} WHERE {run} NOT IN (SELECT seq FROM runs) LIMIT 1");
         if db.prepare(&sql)?.exists([])? {
             return Ok(Search::Over(Some(format!("{what} belongs to no run"))));
         }

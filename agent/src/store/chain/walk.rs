@@ -279,6 +279,8 @@ fn difference(claimed: Claims, found: Claims) -> Option<String> {
             (claimed.recording != found.recording).then(|| "its recording is not as it was recorded".to_owned())
         })
         .or_else(|| (claimed.plan != found.plan).then(|| "its plan is not as it was recorded".to_owned()))
+        .or_else(|| (claimed.lease != found.lease).then(|| "its lease is not as it was recorded".to_owned()))
+        .or_else(|| series("approval", claimed.approvals, found.approvals))
         .or_else(|| changes(&claimed.changes, &found.changes))
 }
 

@@ -4,8 +4,8 @@ use rusqlite::types::Value;
 
 use super::*;
 use crate::domain::{
-    Anchor, Approval, ChangeCall, Difference, Done, Fact, Fate, Help, Helped, Inverse, Operation, Plan, PlannedChange,
-    Preview, RunChanges, Undo,
+    Anchor, Approval, ChangeCall, Difference, Done, Fact, Fate, Freeze, FreezeId, Help, Helped, Inverse, Lease,
+    LeaseState, Operation, Plan, PlannedChange, Preview, RunChanges, Scope, Undo,
 };
 use crate::store::chain::rows;
 
@@ -106,6 +106,7 @@ async fn history(place: &Place) -> Vec<Run> {
     store.intend(intent(&undo, pause(1, Some(1))), bounds()).await.unwrap();
     store.settle(undo.id, 1, Fate::Applied(done()), Some((apply.id, 1))).await.unwrap();
     end(&store, &undo).await;
+    let held = hold_and_guard(&store).await;
     let help = Help { verdict: Helped::Helped, before: runs[0].id, after: Some(runs[1].id) };
     store.record_help(apply.id, help).await.unwrap();
 
@@ -120,6 +121,43 @@ async fn history(place: &Place) -> Vec<Run> {
     assert_eq!(store.verify().await.unwrap(), Vec::<String>::new());
     store.close().await.unwrap();
     runs.extend([plan, apply, back, undo, left, asked]);
+    runs.extend(held);
+    runs
+}
+
+/// Leases that go on, end and are stuck, freezes that stand and were lifted, and a breaker that was closed twice.
+async fn hold_and_guard(store: &SqliteStore) -> Vec<Run> {
+    let (by, mut runs) = (Actor("root".to_owned()), Vec::new());
+    for (until, state) in
+        [(MARCH.after(HOUR), None), (MARCH, Some(LeaseState::Ended)), (MARCH, Some(LeaseState::Stuck))]
+    {
+        let lease = Lease { run: RunId::new(MARCH), until, state: LeaseState::Held, detail: None, ended_by: None };
+        let run = start(store, Mode::Apply, RunChanges { lease: Some(lease), ..RunChanges::default() }).await;
+        end(store, &run).await;
+        match state {
+            None => assert!(store.extend_lease(run.id, until.after(HOUR)).await.unwrap()),
+            Some(state) => store.settle_lease(run.id, state, Some("why".to_owned()), None).await.unwrap(),
+        }
+        runs.push(run);
+    }
+    for plugin in ["mail", "mail", "cache"] {
+        store.close_breaker(&plugin.parse().unwrap(), &by).await.unwrap();
+    }
+    for n in 0..2 {
+        let now = store.clock.now();
+        let freeze = Freeze {
+            id: FreezeId::new(now),
+            scope: Scope::Target("redis/cache".parse().unwrap()),
+            reason: "a migration".to_owned(),
+            creator: by.clone(),
+            created: now,
+            expires: now.after(HOUR),
+        };
+        store.add_freeze(freeze.clone()).await.unwrap();
+        if n == 0 {
+            store.lift_freeze(freeze.id, &by).await.unwrap();
+        }
+    }
     runs
 }
 
@@ -168,7 +206,8 @@ fn by_hand(db: &Connection) -> Option<String> {
     }
 }
 
-const TABLES: [&str; 6] = ["runs", "calls", "log_lines", "plans", "changes", "chain"];
+const TABLES: [&str; 10] =
+    ["runs", "calls", "log_lines", "plans", "changes", "chain", "leases", "approvals", "freezes", "breakers"];
 
 fn columns(db: &Connection, table: &str) -> Vec<String> {
     let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
@@ -181,7 +220,10 @@ fn order(table: &str) -> &str {
         "runs" | "chain" => "seq",
         "calls" => "run, sequence",
         "log_lines" => "run, n",
-        "plans" => "run",
+        "plans" | "leases" => "run",
+        "approvals" => "plan, actor",
+        "freezes" => "id",
+        "breakers" => "plugin",
         _ => "run, position",
     }
 }
@@ -189,8 +231,9 @@ fn order(table: &str) -> &str {
 /// The values of the keys of the `n`th row.
 fn condition(db: &Connection, table: &str, n: i64) -> String {
     let keys: Vec<&str> = order(table).split(", ").collect();
-    let sql = format!("SELECT {} FROM {table} ORDER BY {} LIMIT 1 OFFSET {n}", order(table), order(table));
-    let values: Vec<i64> = db.query_row(&sql, [], |row| (0..keys.len()).map(|n| row.get(n)).collect()).unwrap();
+    let quoted: Vec<String> = keys.iter().map(|key| format!("quote({key})")).collect();
+    let sql = format!("SELECT {} FROM {table} ORDER BY {} LIMIT 1 OFFSET {n}", quoted.join(", "), order(table));
+    let values: Vec<String> = db.query_row(&sql, [], |row| (0..keys.len()).map(|n| row.get(n)).collect()).unwrap();
     let pairs: Vec<_> = keys.iter().zip(values).map(|(key, value)| format!("{key} = {value}")).collect();
     pairs.join(" AND ")
 }
@@ -218,9 +261,9 @@ fn other(value: Value, column: &str) -> Value {
         }
         Value::Real(number) => Value::Real(number + 1.0),
         Value::Null => match column {
-            "finished" | "settled" => Value::Integer(1),
+            "finished" | "settled" | "lifted" => Value::Integer(1),
             "id" | "run" | "sweep_run" | "follows" | "undoes" | "applied_by" | "undone_by" | "checked_before"
-            | "checked_after" => Value::Blob(vec![7; 16]),
+            | "checked_after" | "ended_by" => Value::Blob(vec![7; 16]),
             "answer_digest" => Value::Blob(vec![7; 32]),
             _ => Value::Text("\"x\"".to_owned()),
         },
@@ -574,6 +617,10 @@ async fn links_speak_of_every_column() {
         ("plans", rows::PLAN.to_owned(), &["run"]),
         ("changes", rows::CHANGE.to_owned(), &["run"]),
         ("recordings", rows::RECORDING.to_owned(), &["run"]),
+        ("leases", rows::LEASE.to_owned(), &["run"]),
+        ("approvals", rows::APPROVAL.to_owned(), &["plan"]),
+        ("freezes", rows::FREEZE.to_owned(), &[]),
+        ("breakers", rows::BREAKER.to_owned(), &[]),
     ] {
         let mut known: Vec<String> = digested.split(", ").map(|column| column.trim_matches('"').to_owned()).collect();
         known.extend(aside.iter().map(|column| (*column).to_owned()));
