@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A call that changes something goes through [`Journal::change`] instead: see [`changes`]. A run that is recorded has its calls
-//! taken down, and in a replay they are answered by a recording instead of a client: see [`taping`].
+//! taken down, and in a replay they are answered by a recording instead of a client: see `taping`.
 //!
 //! Knows nothing of wasmtime, of single clients, of the store or of the API.
 
