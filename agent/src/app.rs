@@ -10,6 +10,7 @@ mod dumps;
 mod intake;
 mod memory;
 mod reload;
+mod seal;
 mod sweeps;
 mod targets;
 
@@ -29,6 +30,7 @@ pub use sweeps::check_runner;
 
 use crate::api::{self, Tokens};
 use crate::catalog::{Catalog, Surroundings, watch_folder};
+use crate::clients::kubernetes::Seal;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Auth, Config, ConfigError, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
@@ -152,6 +154,7 @@ struct Agent {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     loaded: watch::Sender<bool>,
+    seal: Arc<Seal>,
 }
 
 impl Agent {
@@ -164,7 +167,8 @@ impl Agent {
         );
         let (store, sweep_store): (Arc<dyn Store>, Arc<dyn SweepStore>) = (sqlite.clone(), sqlite.clone());
         let engine = Arc::new(Engine::new(&engine_settings(config))?);
-        let targets = Arc::new(targets::build(&config.targets)?);
+        let seal = Arc::new(seal::of_store(&config.store.path)?);
+        let targets = Arc::new(targets::build(&config.targets, &seal)?);
         let surroundings = Surroundings {
             targets: targets.clone(),
             memory: Arc::new(memory::StoreMemory(store.clone())),
@@ -185,7 +189,7 @@ impl Agent {
         let (loaded, _) = watch::channel(false);
         let scheduler = Arc::new(scheduler);
         let tokens = Arc::new(Tokens::new(access(&config.auth), clock.clone(), metrics.clone()));
-        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, tokens, metrics, clock, loaded })
+        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, tokens, metrics, clock, loaded, seal })
     }
 
     fn api_parts(&self, config: &Config, reloader: &Arc<Reloader>) -> api::Parts {

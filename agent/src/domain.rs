@@ -18,6 +18,7 @@ pub mod limits;
 pub mod operation;
 pub mod outcome;
 pub mod plugin;
+pub mod quantity;
 pub mod recordings;
 pub mod reload;
 pub mod run;
@@ -35,7 +36,9 @@ pub use change::{ChangeCall, ChangeRecord, Difference, Done, Fact, Fate, Inverse
 pub use cron::{CronPattern, InvalidCron};
 pub use diagnosis::{Diagnosis, Severity};
 pub use file_mark::FileMark;
-pub use grant::{ChangeBounds, Grant, InvalidPattern, KeyPattern, PathPattern, Resource};
+pub use grant::{
+    ChangeBounds, Grant, InvalidPattern, KeyPattern, ObjectKind, ObjectPattern, PathPattern, Resource, VariablePattern,
+};
 pub use guard::{Approval, Approvers, Budget, Freeze, FreezeId, Scope};
 pub use id::{Digest, PluginName, RunId};
 pub use lease::{Help, Helped, Lease, LeaseState};
@@ -43,6 +46,7 @@ pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};
 pub use outcome::{Label, Metric, Outcome, Status, Suggestion, Table};
 pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
+pub use quantity::{InvalidQuantity, Quantity};
 pub use recordings::Recordings;
 pub use reload::{ConfigStanding, ReloadRefused, Reloaded};
 pub use run::{

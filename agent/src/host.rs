@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod imports;
 mod kubernetes;
+mod kubernetes_actions;
 pub mod limiter;
 pub mod linker;
 mod overlay;

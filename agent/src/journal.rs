@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use arguments::Arguments;
 pub use change::{Change, Halt, Performed, Settled, canonical};
-pub use changes::{Changes, Disposition, Intent, IntentError, Ledger, Receipt};
+pub use changes::{Changes, Disposition, Intent, IntentError, Ledger, Receipt, moved};
 pub use observer::{Observer, Unobserved};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -16,9 +16,10 @@ pub use op::{ChangeOp, Count, HasKeys, HasPaths, Keys, Op, Paths};
 use std::time::Duration;
 
 use crate::domain::{
-    Denial, DenialReason, Digest, Grant, Interface, KeyPattern, Operation, PluginName, System, TargetName,
+    Denial, DenialReason, Digest, Grant, Interface, KeyPattern, ObjectKind, Operation, PluginName, Quantity, System,
+    TargetName,
 };
-use op::{Freeing, Jobs, Resources, Sending, Sessions};
+use op::{Freeing, Handling, Jobs, Limits, Objects, Resources, Sending, Sessions, write_list};
 
 /// Everything that one plugin may do. Empty means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,16 @@ const fn usual_bounds(operation: Operation) -> &'static [&'static str] {
         Operation::HttpGet | Operation::HttpHead => &["paths: [\"/…\"]"],
         Operation::HttpSend => &["paths: [\"/…\"]", "methods: [POST]", "per_run: 1"],
         Operation::KubernetesGetObject | Operation::KubernetesListObjects => &["resources: [pods]"],
+        Operation::KubernetesScale => &["objects: [deployment/…]", "replicas: 2..20"],
+        Operation::KubernetesRestart | Operation::KubernetesRollback => &["objects: [deployment/…]"],
+        Operation::KubernetesSetEnv | Operation::KubernetesUnsetEnv => {
+            &["objects: [deployment/…]", "variables: [\"…\"]"]
+        }
+        Operation::KubernetesSetImage => &["objects: [deployment/…]", "images: [\"…\"]"],
+        Operation::KubernetesSetResources => &["objects: [deployment/…]", "cpu: 100m..4", "memory: 128Mi..8Gi"],
+        Operation::KubernetesEvictPod => &["objects: [\"pod/…\"]", "per_run: 1"],
+        Operation::KubernetesRunJob => &["objects: [cronjob/…]"],
+        Operation::KubernetesDetachService => &["objects: [service/…]"],
         Operation::PostgresCancelQuery | Operation::PostgresTerminateSession => &["per_run: 5"],
         Operation::QueueCleanFailed | Operation::QueueRetryFailed => &["per_run: 1000"],
         Operation::PostgresInspect
@@ -281,6 +292,83 @@ impl<O: Op<Bounds = Sending>> Permit<O> {
     }
 }
 
+impl<O: Op<Bounds = Handling>> Permit<O> {
+    /// Compare an object with the grant.
+    pub fn admit_object(&self, kind: ObjectKind, name: &str) -> Result<(), Denial> {
+        if self.bounds.objects.iter().any(|pattern| pattern.matches(kind, name)) {
+            return Ok(());
+        }
+        let granted = Listed(&self.bounds.objects);
+        Err(self.out_of_bounds(format!("the grant covers the objects {granted}, not `{kind}/{}`", cut(name))))
+    }
+
+    /// Compare a number of replicas with the granted range.
+    pub fn admit_replicas(&self, replicas: u32) -> Result<(), Denial> {
+        let Some(limits) = self.limits() else { return Ok(()) };
+        match limits.replicas {
+            Some((least, most)) if (least..=most).contains(&replicas) => Ok(()),
+            Some((least, most)) => {
+                Err(self.out_of_bounds(format!("the grant covers {least} to {most} replicas, not {replicas}")))
+            }
+            None => Err(self.out_of_bounds("the grant covers no number of replicas; it has no `replicas`".to_owned())),
+        }
+    }
+
+    /// Compare an environment variable and what it would be set to, nothing where it would be removed, with the grant.
+    pub fn admit_variable(&self, name: &str, value: Option<&str>) -> Result<(), Denial> {
+        let Some(limits) = self.limits() else { return Ok(()) };
+        if limits.variables.iter().any(|pattern| pattern.matches(name, value)) {
+            return Ok(());
+        }
+        let granted = Listed(&limits.variables);
+        let set = if value.is_some() { "with that value" } else { "to be removed" };
+        Err(self.out_of_bounds(format!("the grant covers the variables {granted}, not `{}` {set}", cut(name))))
+    }
+
+    /// Compare an image with the granted patterns.
+    pub fn admit_image(&self, image: &str) -> Result<(), Denial> {
+        let Some(limits) = self.limits() else { return Ok(()) };
+        if limits.images.iter().any(|pattern| pattern.matches(image.as_bytes())) {
+            return Ok(());
+        }
+        Err(self.out_of_bounds(format!("the grant covers the images {}, not `{}`", Listed(&limits.images), cut(image))))
+    }
+
+    /// Compare an amount of a resource, such as `memory`, with the granted range.
+    pub fn admit_quantity(&self, resource: &str, quantity: Quantity) -> Result<(), Denial> {
+        let Some(limits) = self.limits() else { return Ok(()) };
+        let granted = match resource {
+            "cpu" => limits.cpu,
+            "memory" => limits.memory,
+            _ => None,
+        };
+        match granted {
+            Some((least, most)) if (least..=most).contains(&quantity) => Ok(()),
+            Some((least, most)) => {
+                Err(self.out_of_bounds(format!("the grant covers {least} to {most} of {resource}, not {quantity}")))
+            }
+            None => Err(self.out_of_bounds(format!("the grant does not cover the resource {}", cut(resource)))),
+        }
+    }
+
+    /// None where anything goes.
+    fn limits(&self) -> Option<&Limits> {
+        match &self.bounds.bounds {
+            Objects::Any => None,
+            Objects::Within(limits) => Some(limits),
+        }
+    }
+}
+
+/// A list in words.
+struct Listed<'a, T>(&'a [T]);
+
+impl<T: std::fmt::Display> std::fmt::Display for Listed<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { f.write_str("none") } else { write_list(f, self.0) }
+    }
+}
+
 impl<O: Op> Permit<O> {
     fn at_least(&self, asked: Duration, granted: Duration, what: &str) -> Result<(), Denial> {
         if asked >= granted {
@@ -343,6 +431,16 @@ mod tests {
             Operation::QueueResume => drop_permit(decide::<op::QueueResume>(grants, target)),
             Operation::QueueCleanFailed => drop_permit(decide::<op::QueueCleanFailed>(grants, target)),
             Operation::QueueRetryFailed => drop_permit(decide::<op::QueueRetryFailed>(grants, target)),
+            Operation::KubernetesScale => drop_permit(decide::<op::KubernetesScale>(grants, target)),
+            Operation::KubernetesRestart => drop_permit(decide::<op::KubernetesRestart>(grants, target)),
+            Operation::KubernetesRollback => drop_permit(decide::<op::KubernetesRollback>(grants, target)),
+            Operation::KubernetesSetEnv => drop_permit(decide::<op::KubernetesSetEnv>(grants, target)),
+            Operation::KubernetesUnsetEnv => drop_permit(decide::<op::KubernetesUnsetEnv>(grants, target)),
+            Operation::KubernetesSetImage => drop_permit(decide::<op::KubernetesSetImage>(grants, target)),
+            Operation::KubernetesSetResources => drop_permit(decide::<op::KubernetesSetResources>(grants, target)),
+            Operation::KubernetesEvictPod => drop_permit(decide::<op::KubernetesEvictPod>(grants, target)),
+            Operation::KubernetesRunJob => drop_permit(decide::<op::KubernetesRunJob>(grants, target)),
+            Operation::KubernetesDetachService => drop_permit(decide::<op::KubernetesDetachService>(grants, target)),
             Operation::HttpSend => drop_permit(decide::<op::HttpSend>(grants, target)),
             Operation::KubernetesGetObject => drop_permit(decide::<op::KubernetesGetObject>(grants, target)),
             Operation::KubernetesListObjects => drop_permit(decide::<op::KubernetesListObjects>(grants, target)),
@@ -418,6 +516,45 @@ mod tests {
         for other in ["secrets", "pods/log", "Pods", "pods ", "deployments.apps", ""] {
             assert_eq!(permit.admit_resource(other).unwrap_err().reason, DenialReason::OutOfBounds, "{other}");
         }
+    }
+
+    #[test]
+    fn an_object_is_changed_within_its_bounds_alone() {
+        let changes = ChangeBounds {
+            per_run: 1,
+            objects: vec!["deployment/api".parse().unwrap()],
+            replicas: Some((2, 20)),
+            variables: vec!["POOL_MAX=1..50".parse().unwrap()],
+            images: vec!["example.invalid/api:*".parse().unwrap()],
+            memory: Some(("128Mi".parse().unwrap(), "8Gi".parse().unwrap())),
+            ..ChangeBounds::default()
+        };
+        let line = Grant { changes, ..line(System::Kubernetes, "prod", &[Operation::KubernetesScale]) };
+        let permit = decide::<op::KubernetesScale>(&grants(vec![line]), "prod").unwrap();
+        assert_eq!(permit.admit_object(ObjectKind::Deployment, "api"), Ok(()));
+        assert_eq!((permit.admit_replicas(2), permit.admit_replicas(20)), (Ok(()), Ok(())));
+        assert_eq!(permit.admit_variable("POOL_MAX", Some("50")), Ok(()));
+        assert_eq!(permit.admit_image("example.invalid/api:2"), Ok(()));
+        assert_eq!(permit.admit_quantity("memory", "2Gi".parse().unwrap()), Ok(()));
+        let one: Quantity = "1".parse().unwrap();
+        let table = [
+            (permit.admit_object(ObjectKind::StatefulSet, "api"), "objects `deployment/api`, not `statefulset/api`"),
+            (permit.admit_replicas(1), "2 to 20 replicas, not 1"),
+            (permit.admit_replicas(21), "2 to 20 replicas, not 21"),
+            (permit.admit_variable("POOL_MAX", Some("51")), "not `POOL_MAX` with that value"),
+            (permit.admit_variable("OTHER", None), "not `OTHER` to be removed"),
+            (permit.admit_image("other.invalid/api:2"), "images `example.invalid/api:*`, not"),
+            (permit.admit_quantity("memory", "9Gi".parse().unwrap()), "128Mi to 8Gi of memory, not 9Gi"),
+            (permit.admit_quantity("cpu", one), "does not cover the resource cpu"),
+        ];
+        for (decided, expected) in table {
+            let denial = decided.unwrap_err();
+            assert_eq!(denial.reason, DenialReason::OutOfBounds);
+            assert!(denial.message.contains(expected), "{}", denial.message);
+        }
+        // What the host gives back was so before, whatever is granted now.
+        let undo = permit_undo::<op::KubernetesScale>(&"prod".parse().unwrap());
+        assert_eq!((undo.admit_object(ObjectKind::Deployment, "any"), undo.admit_replicas(0)), (Ok(()), Ok(())));
     }
 
     #[test]

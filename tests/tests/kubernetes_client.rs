@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubernetes_stand_in::{Cluster, Fault, Metrics, Trouble, Usage};
 use paramedic::clients::kubernetes::{
-    Access, Kubernetes, LogQuery, ObjectQuery, PodRef, Settings, Workload, WorkloadKind,
+    Access, KEY_BYTES, Kubernetes, LogQuery, ObjectQuery, PodRef, Seal, Settings, Workload, WorkloadKind,
 };
 use paramedic::domain::{CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, Severity, System, Target};
 use paramedic::policy::{Grants, Op, Permit, decide};
@@ -43,7 +44,8 @@ async fn seeded() -> (Cluster, Kubernetes) {
 
 fn client(kubeconfig: &str, namespace: &str) -> Kubernetes {
     let access = Access::Kubeconfig { text: Secret::new(kubeconfig), context: None };
-    Kubernetes::new("prod".parse().unwrap(), Settings { namespace: namespace.to_owned(), access }).unwrap()
+    let settings = Settings { namespace: namespace.to_owned(), access, seal: Arc::new(Seal::new(&[7; KEY_BYTES])) };
+    Kubernetes::new("prod".parse().unwrap(), settings).unwrap()
 }
 
 fn deployment(name: &str) -> Workload {

@@ -115,7 +115,6 @@ async fn what_no_plugin_gets_is_refused_by_its_name_before_anything_is_compiled(
         (import("wasi:clocksmith/x@0.2.0"), not_offered("wasi:clocksmith/x@0.2.0")),
         (import("somebody:else/things@1.0.0"), not_offered("somebody:else/things@1.0.0")),
         (component(r#"(import "host" (func))"#), not_offered("host")),
-        (import("paramedic:plugin/kubernetes-actions@0.1.0"), not_offered("paramedic:plugin/kubernetes-actions@0.1.0")),
         (import("paramedic:plugin/shell@0.1.0"), not_offered("paramedic:plugin/shell@0.1.0")),
         (import("paramedic:plugin/log"), not_offered("paramedic:plugin/log")),
         (component(r#"(import "paramedic:plugin/log@0.1.0" (func))"#), not_offered("paramedic:plugin/log@0.1.0")),

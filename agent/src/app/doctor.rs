@@ -14,7 +14,7 @@ use crate::store::KeepsNothing;
 
 /// Examine what `config` names. Nothing is changed and the store is not opened, so this can run beside the agent.
 pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
-    let targets = Arc::new(super::targets::build(&config.targets)?);
+    let targets = Arc::new(super::targets::build(&config.targets, &Arc::new(super::seal::of_nobody()))?);
     let mut report = Vec::new();
     for client in targets.postgres.values() {
         report.extend(client.diagnose().await);

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use super::{Agent, access, intake, retention, sweeps, targets};
 use crate::api::{Configuration, Tokens};
 use crate::catalog::Catalog;
+use crate::clients::kubernetes::Seal;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Files};
 use crate::domain::{Actor, ConfigStanding, ReloadRefused, Reloaded};
@@ -57,6 +58,7 @@ pub(super) struct Reloader {
     folder: Arc<Notify>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    seal: Arc<Seal>,
 }
 
 struct InForce {
@@ -101,6 +103,7 @@ impl Reloader {
             folder: Arc::default(),
             clock: agent.clock.clone(),
             metrics: agent.metrics.clone(),
+            seal: agent.seal.clone(),
         }
     }
 
@@ -191,7 +194,7 @@ impl Reloader {
         if config.targets == in_force.config.targets {
             return Ok(in_force.targets.clone());
         }
-        targets::rebuild(&config.targets, &in_force.config.targets, &in_force.targets).map(Arc::new)
+        targets::rebuild(&config.targets, &self.seal, &in_force.config.targets, &in_force.targets).map(Arc::new)
     }
 
     fn tell(&self, cause: &Cause, result: &Result<Reloaded, ReloadRefused>) {

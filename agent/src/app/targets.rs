@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::clients::http::{Credential, Http};
-use crate::clients::kubernetes::{self, Access, Kubernetes};
+use crate::clients::kubernetes::{self, Access, Kubernetes, Seal};
 use crate::clients::postgres::Postgres;
 use crate::clients::queue::{Library, Queue};
 use crate::clients::redis::Redis;
@@ -19,13 +19,14 @@ use crate::domain::{Secret, TargetName};
 use crate::host::Targets;
 
 /// The clients of `targets`.
-pub(super) fn build(targets: &config::Targets) -> anyhow::Result<Targets> {
-    rebuild(targets, &config::Targets::default(), &Targets::default())
+pub(super) fn build(targets: &config::Targets, seal: &Arc<Seal>) -> anyhow::Result<Targets> {
+    rebuild(targets, seal, &config::Targets::default(), &Targets::default())
 }
 
 /// The clients of `targets`; those of `before`, which were configured as `configured`, where nothing is different.
 pub(super) fn rebuild(
     targets: &config::Targets,
+    seal: &Arc<Seal>,
     configured: &config::Targets,
     before: &Targets,
 ) -> anyhow::Result<Targets> {
@@ -47,7 +48,9 @@ pub(super) fn rebuild(
             queue_client(name, target, targets)
         })?,
         http: each(&targets.http, "http", (&before.http, http), http_client)?,
-        kubernetes: each(&targets.kubernetes, "kubernetes", (&before.kubernetes, kubernetes), kubernetes_client)?,
+        kubernetes: each(&targets.kubernetes, "kubernetes", (&before.kubernetes, kubernetes), |name, target| {
+            kubernetes_client(name, target, seal)
+        })?,
     })
 }
 
@@ -130,12 +133,17 @@ fn http_client(name: TargetName, target: &config::HttpTarget) -> anyhow::Result<
     Ok(Http::new(name, settings)?)
 }
 
-fn kubernetes_client(name: TargetName, target: &config::KubernetesTarget) -> anyhow::Result<Kubernetes> {
+fn kubernetes_client(
+    name: TargetName,
+    target: &config::KubernetesTarget,
+    seal: &Arc<Seal>,
+) -> anyhow::Result<Kubernetes> {
     let access = match &target.kubeconfig {
         Some(text) => Access::Kubeconfig { text: text.clone(), context: target.context.clone() },
         None => Access::InCluster,
     };
-    Ok(Kubernetes::new(name, kubernetes::Settings { namespace: target.namespace.clone(), access })?)
+    let settings = kubernetes::Settings { namespace: target.namespace.clone(), access, seal: seal.clone() };
+    Ok(Kubernetes::new(name, settings)?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A namespace of a Kubernetes cluster, looked at through its API server.
+//! A namespace of a Kubernetes cluster, looked at and changed through its API server.
 //!
 //! ```text
 //! arguments ─► permit ─► path ─► request, once ─► status ─► capped body ─► types of the cluster ─► types of ours
@@ -10,9 +10,10 @@
 //! data of the cluster is passed on.
 //!
 //! Secrets cannot be read: no permit covers them, and no path leads to them. What an environment variable of a container is
-//! set to is left out of every answer.
+//! set to is left out of every answer. How things are changed tells `change`.
 
 mod access;
+mod change;
 mod doctor;
 mod events;
 mod failure;
@@ -20,22 +21,27 @@ mod logs;
 mod names;
 mod objects;
 mod pods;
-mod quantity;
 mod rollout;
+mod seal;
 mod transport;
 mod usage;
+
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
 pub use access::{Access, InvalidAccess};
+pub use change::{EnvRequest, Eviction, ResourceAmounts, SetResources, Variable};
 pub use events::Event;
 pub use logs::{LogLine, LogPage, LogQuery, PodRef};
 pub use objects::{ObjectPage, ObjectQuery};
 pub use pods::{Container, Pod, Quantities};
 pub use rollout::{Rollout, Workload, WorkloadKind};
+pub use seal::{KEY_BYTES, Seal};
 pub use usage::Usage;
 
-use crate::domain::{CallError, CallLimits, Diagnosis, TargetName};
+use crate::domain::{CallError, CallLimits, ChangeCall, Diagnosis, TargetName};
+use crate::journal::Change;
 use crate::policy::{Permit, op};
 use names::checked_namespace;
 
@@ -46,6 +52,8 @@ pub struct Settings {
     pub namespace: String,
     /// The cluster, and who the agent is there.
     pub access: Access,
+    /// For what records keep of values that nobody may read in them.
+    pub seal: Arc<Seal>,
 }
 
 /// Why settings were refused. For the operator; no credentials are in it.
@@ -64,15 +72,17 @@ pub struct Kubernetes {
     name: TargetName,
     namespace: String,
     access: Access,
+    seal: Arc<Seal>,
     client: OnceCell<kube::Client>,
 }
 
 impl Kubernetes {
     /// The target `name`. Nothing connects yet.
     pub fn new(name: TargetName, settings: Settings) -> Result<Self, InvalidSettings> {
-        let namespace = checked_namespace(settings.namespace).map_err(InvalidSettings::Namespace)?;
+        let namespace = checked_namespace(settings.namespace.clone()).map_err(InvalidSettings::Namespace)?;
         settings.access.check()?;
-        Ok(Self { name, namespace, access: settings.access, client: OnceCell::new() })
+        let Settings { access, seal, .. } = settings;
+        Ok(Self { name, namespace, access, seal, client: OnceCell::new() })
     }
 
     /// What is wrong with the target, for its operator.
@@ -163,5 +173,107 @@ impl Kubernetes {
         query: &LogQuery,
     ) -> Result<LogPage, CallError> {
         logs::of_container(self, limits, pod, query).await
+    }
+
+    /// The number of replicas of a workload.
+    pub fn scale(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesScale>,
+        workload: Workload,
+        replicas: u32,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::scale(self, permit, workload, replicas)
+    }
+
+    /// Replacing all pods of a workload.
+    pub fn restart(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesRestart>,
+        workload: Workload,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::restart(self, permit, workload)
+    }
+
+    /// Going back to an earlier revision; without a number, to the newest earlier one that is ready.
+    pub fn rollback(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesRollback>,
+        workload: Workload,
+        revision: Option<u32>,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::rollback(self, permit, workload, revision)
+    }
+
+    /// Setting environment variables.
+    pub fn set_env(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesSetEnv>,
+        request: EnvRequest,
+        variables: Vec<Variable>,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::set_env(self, permit, request, variables)
+    }
+
+    /// Removing environment variables.
+    pub fn unset_env(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesUnsetEnv>,
+        request: EnvRequest,
+        names: Vec<String>,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::unset_env(self, permit, request, names)
+    }
+
+    /// Setting the image of a container.
+    pub fn set_image(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesSetImage>,
+        workload: Workload,
+        container: String,
+        image: String,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::set_image(self, permit, workload, container, image)
+    }
+
+    /// Setting requests and limits of a container.
+    pub fn set_resources(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesSetResources>,
+        set: SetResources,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::set_resources(self, permit, set)
+    }
+
+    /// Evicting a pod.
+    pub fn evict_pod(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesEvictPod>,
+        eviction: Eviction,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::evict_pod(self, permit, eviction)
+    }
+
+    /// Starting a Job from the template of a CronJob, with variables added or replaced.
+    pub fn run_job(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesRunJob>,
+        cron_job: String,
+        variables: Vec<Variable>,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::run_job(self, permit, cron_job, variables)
+    }
+
+    /// Taking the pods of a Service out of its traffic.
+    pub fn detach_service(
+        self: &Arc<Self>,
+        permit: Permit<op::KubernetesDetachService>,
+        service: String,
+    ) -> Result<Arc<dyn Change>, CallError> {
+        change::detach_service(self, permit, service)
+    }
+
+    /// The change that a record of the agent asks for.
+    pub fn recorded(self: &Arc<Self>, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
+        change::recorded(self, call)
     }
 }

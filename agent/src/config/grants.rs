@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::{ChangeBounds, Effect, Grant, Operation, System, Target};
+use crate::domain::{ChangeBounds, Effect, Grant, ObjectKind, ObjectPattern, Operation, System, Target};
 
 use super::choices::choose_from;
 use super::field::{Field, Mapping};
@@ -30,6 +30,12 @@ const FIELDS: &[&str] = &[
     "min_age",
     "ttl",
     "methods",
+    "objects",
+    "replicas",
+    "variables",
+    "images",
+    "cpu",
+    "memory",
 ];
 
 /// How many times `per_run` an hour may see where `per_hour` is not given.
@@ -54,6 +60,12 @@ enum Bound {
     MinAge,
     Ttl,
     Methods,
+    Objects,
+    Replicas,
+    Variables,
+    Images,
+    Cpu,
+    Memory,
 }
 
 impl Bound {
@@ -70,6 +82,12 @@ impl Bound {
             Self::MinAge => "min_age",
             Self::Ttl => "ttl",
             Self::Methods => "methods",
+            Self::Objects => "objects",
+            Self::Replicas => "replicas",
+            Self::Variables => "variables",
+            Self::Images => "images",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
         }
     }
 
@@ -81,13 +99,21 @@ impl Bound {
             Self::PerRun | Self::PerHour => "add how many things it may touch",
             Self::MinAge | Self::Ttl => "add the time, such as 10m..1d",
             Self::Methods => "add the methods it may use, such as POST",
+            Self::Objects => "add what it may touch, such as deployment/api",
+            Self::Replicas => "add the fewest and the most, such as 2..20",
+            Self::Variables => "add their names, such as CACHE_TTL, or POOL_MAX=1..50 for a number",
+            Self::Images => "add the patterns it may use, such as registry.example.org/api:*",
+            Self::Cpu | Self::Memory => "add the least and the most, such as 128Mi..8Gi",
         }
     }
 }
 
 /// The bounds that a verb has to have, and those that it can have.
 const fn bounds(operation: Operation) -> (&'static [Bound], &'static [Bound]) {
-    use Bound::{Applications, Keys, Methods, MinAge, Paths, PerHour, PerRun, Resources, Ttl, Users};
+    use Bound::{
+        Applications, Cpu, Images, Keys, Memory, Methods, MinAge, Objects, Paths, PerHour, PerRun, Replicas, Resources,
+        Ttl, Users, Variables,
+    };
     match operation {
         Operation::RedisScan | Operation::RedisUsage | Operation::RedisRead => (&[Keys], &[]),
         Operation::HttpGet | Operation::HttpHead => (&[Paths], &[]),
@@ -116,6 +142,15 @@ const fn bounds(operation: Operation) -> (&'static [Bound], &'static [Bound]) {
         Operation::QueuePause | Operation::QueueResume => (&[], &[PerRun, PerHour]),
         Operation::QueueCleanFailed | Operation::QueueRetryFailed => (&[PerRun], &[PerHour, MinAge]),
         Operation::HttpSend => (&[Paths, Methods, PerRun], &[PerHour]),
+        Operation::KubernetesScale => (&[Objects, Replicas], &[PerRun, PerHour]),
+        Operation::KubernetesRestart | Operation::KubernetesRollback | Operation::KubernetesDetachService => {
+            (&[Objects], &[PerRun, PerHour])
+        }
+        Operation::KubernetesSetEnv | Operation::KubernetesUnsetEnv => (&[Objects, Variables], &[PerRun, PerHour]),
+        Operation::KubernetesSetImage => (&[Objects, Images], &[PerRun, PerHour]),
+        Operation::KubernetesSetResources => (&[Objects], &[PerRun, PerHour, Cpu, Memory]),
+        Operation::KubernetesEvictPod => (&[Objects, PerRun], &[PerHour]),
+        Operation::KubernetesRunJob => (&[Objects], &[PerRun, PerHour, Variables]),
     }
 }
 
@@ -151,10 +186,16 @@ fn changes(given: &Given<'_, '_>) -> Option<ChangeBounds> {
     let min_age = given.read(Bound::MinAge, |field| field.duration(AGES));
     let ttl = given.read(Bound::Ttl, times);
     let methods = given.read(Bound::Methods, methods);
+    let objects = given.read(Bound::Objects, |field| objects(field, given.wanted));
+    let replicas = given.read(Bound::Replicas, |field| range(field, "replicas", "2..20"));
+    let variables = given.read(Bound::Variables, patterns);
+    let images = given.read(Bound::Images, patterns);
+    let cpu = given.read(Bound::Cpu, |field| range(field, "amounts", "100m..4"));
+    let memory = given.read(Bound::Memory, |field| range(field, "amounts", "128Mi..8Gi"));
     if !given.wanted.is_some_and(|verbs| verbs.iter().any(|verb| verb.effect() == Effect::Change)) {
         return Some(ChangeBounds::default());
     }
-    // Only switches, of which one is the natural number, can be without it.
+    // Only verbs of which one is the natural number can be without it.
     let per_run: u64 = per_run?.unwrap_or(1);
     let per_hour = per_hour?.unwrap_or(per_run.saturating_mul(RUNS_AN_HOUR));
     if per_hour < per_run {
@@ -171,6 +212,12 @@ fn changes(given: &Given<'_, '_>) -> Option<ChangeBounds> {
         min_age: min_age?.unwrap_or_default(),
         ttl: ttl?,
         methods: methods?.unwrap_or_default(),
+        objects: objects?.unwrap_or_default(),
+        replicas: replicas?,
+        variables: variables?.unwrap_or_default(),
+        images: images?.unwrap_or_default(),
+        cpu: cpu?,
+        memory: memory?,
     })
 }
 
@@ -266,6 +313,36 @@ fn patterns<T: FromStr<Err: Display>>(field: &Field<'_>) -> Option<Vec<T>> {
         return field.refuse("an empty list allows nothing; name the patterns, or leave out the verbs that need them");
     }
     field.all(Field::parsed)
+}
+
+/// Read patterns of objects, each of a kind that one of the verbs can touch, and one at least for each verb.
+fn objects(field: &Field<'_>, wanted: Option<&[Operation]>) -> Option<Vec<ObjectPattern>> {
+    let objects: Vec<ObjectPattern> = patterns(field)?;
+    let Some(wanted) = wanted else { return Some(objects) };
+    let touching = || wanted.iter().filter(|verb| !verb.object_kinds().is_empty());
+    let kinds = |verbs: &[ObjectKind]| verbs.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(idle) =
+        objects.iter().find(|object| touching().all(|verb| !verb.object_kinds().contains(&object.kind())))
+    {
+        return field.refuse(format!("none of the verbs touches a {}, as `{idle}` is", idle.kind()));
+    }
+    let is_without = |verb: &&Operation| objects.iter().all(|object| !verb.object_kinds().contains(&object.kind()));
+    if let Some(verb) = touching().find(is_without) {
+        let (verb, kinds) = (verb.verb(), kinds(verb.object_kinds()));
+        return field.refuse(format!("`{verb}` has nothing that it could touch; name an object of the kind {kinds}"));
+    }
+    Some(objects)
+}
+
+/// Read `2..20`.
+fn range<T: FromStr + PartialOrd>(field: &Field<'_>, what: &str, example: &str) -> Option<(T, T)> {
+    let text = field.text()?;
+    let ends = text.split_once("..").and_then(|(least, most)| Some((least.parse().ok()?, most.parse().ok()?)));
+    match ends {
+        Some((least, most)) if least <= most => Some((least, most)),
+        _ => field
+            .refuse(format!("{} is no range of {what}; write the least and the most, such as {example}", quoted(text))),
+    }
 }
 
 /// Read `10m..1d`.

@@ -356,6 +356,15 @@ fn grant() -> Value {
             optional("min_age", length("Least age of failed jobs, or idle time of keys, that may be touched.")),
             optional("ttl", text("Shortest and longest time to live that keys may be given, such as 10m..1d.")),
             optional("methods", list("Methods of requests.", json!({ "enum": ["POST", "PUT", "PATCH", "DELETE"] }))),
+            optional("objects", patterns("Objects that may be touched, such as deployment/api or pod/api-*.")),
+            optional("replicas", text("Fewest and most replicas that a workload may be given, such as 2..20.")),
+            optional(
+                "variables",
+                patterns("Environment variables, such as CACHE_TTL, or POOL_MAX=1..50 for a number."),
+            ),
+            optional("images", patterns("Images that containers may be given; `*` stands for any characters.")),
+            optional("cpu", text("Least and most processor share of a container, such as 100m..4.")),
+            optional("memory", text("Least and most memory of a container, such as 128Mi..8Gi.")),
         ]),
     );
     if let Some(grant) = grant.as_object_mut() {

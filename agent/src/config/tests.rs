@@ -208,6 +208,13 @@ fn each_operation_can_be_granted_with_the_bounds_it_needs() {
             ", keys: [a], per_run: 1, ttl: 1m..1h",
             ", per_run: 1, min_age: 1m",
             ", paths: [/a], methods: [POST], per_run: 1",
+            ", objects: [deployment/a], replicas: 1..3",
+            ", objects: [deployment/a]",
+            ", objects: [deployment/a, daemonset/a], variables: [A]",
+            ", objects: [statefulset/a], images: [\"a:*\"]",
+            ", objects: [pod/a], per_run: 1",
+            ", objects: [cronjob/a]",
+            ", objects: [service/a]",
         ];
         let accepted = forms.map(|bounds| {
             let grant = format!("{{ {system}: {name}, verbs: [{}]{bounds} }}", operation.verb());

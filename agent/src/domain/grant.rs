@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Operation, Target};
+use super::{Operation, Quantity, Target};
 
 /// One line of a plugin's `grants`: operations on one target, within bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,18 @@ pub struct ChangeBounds {
     pub ttl: Option<(Duration, Duration)>,
     /// Methods that requests may have. Empty means none.
     pub methods: Vec<String>,
+    /// Objects of Kubernetes that may be touched. Empty means none.
+    pub objects: Vec<ObjectPattern>,
+    /// Fewest and most replicas that a workload may be given.
+    pub replicas: Option<(u32, u32)>,
+    /// Environment variables that may be set and removed. Empty means none.
+    pub variables: Vec<VariablePattern>,
+    /// Images that containers may be given. Empty means none.
+    pub images: Vec<KeyPattern>,
+    /// Least and most processor share that a container may ask for or be limited to.
+    pub cpu: Option<(Quantity, Quantity)>,
+    /// Least and most memory that a container may ask for or be limited to.
+    pub memory: Option<(Quantity, Quantity)>,
 }
 
 /// Why a pattern was refused.
@@ -184,6 +196,199 @@ impl fmt::Display for Resource {
     }
 }
 
+/// The kinds of object in Kubernetes that something can be done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// A Deployment.
+    Deployment,
+    /// A StatefulSet.
+    StatefulSet,
+    /// A DaemonSet.
+    DaemonSet,
+    /// A pod.
+    Pod,
+    /// A CronJob.
+    CronJob,
+    /// A Service.
+    Service,
+}
+
+impl ObjectKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod, Self::CronJob, Self::Service];
+
+    /// As people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
+            Self::DaemonSet => "daemonset",
+            Self::Pod => "pod",
+            Self::CronJob => "cronjob",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Operation {
+    /// The kinds of object that the operation can be granted on; empty for those that no `objects` bound.
+    pub const fn object_kinds(self) -> &'static [ObjectKind] {
+        use ObjectKind::{CronJob, DaemonSet, Deployment, Pod, Service, StatefulSet};
+        match self {
+            Self::KubernetesScale => &[Deployment, StatefulSet],
+            Self::KubernetesRestart
+            | Self::KubernetesRollback
+            | Self::KubernetesSetEnv
+            | Self::KubernetesUnsetEnv
+            | Self::KubernetesSetImage
+            | Self::KubernetesSetResources => &[Deployment, StatefulSet, DaemonSet],
+            Self::KubernetesEvictPod => &[Pod],
+            Self::KubernetesRunJob => &[CronJob],
+            Self::KubernetesDetachService => &[Service],
+            Self::PostgresInspect
+            | Self::PostgresSessions
+            | Self::PostgresStatements
+            | Self::PostgresReplication
+            | Self::PostgresQuery
+            | Self::PostgresCancelQuery
+            | Self::PostgresTerminateSession
+            | Self::RedisPing
+            | Self::RedisInfo
+            | Self::RedisScan
+            | Self::RedisUsage
+            | Self::RedisSlowLog
+            | Self::RedisRead
+            | Self::RedisRemoveKeys
+            | Self::RedisExpireKeys
+            | Self::QueueInspect
+            | Self::QueueListFailures
+            | Self::QueuePause
+            | Self::QueueResume
+            | Self::QueueCleanFailed
+            | Self::QueueRetryFailed
+            | Self::HttpGet
+            | Self::HttpHead
+            | Self::HttpSend
+            | Self::KubernetesGetObject
+            | Self::KubernetesListObjects
+            | Self::KubernetesListPods
+            | Self::KubernetesGetRollout
+            | Self::KubernetesListEvents
+            | Self::KubernetesListUsage
+            | Self::KubernetesReadLogs
+            | Self::KubernetesReadLog => &[],
+        }
+    }
+}
+
+/// A pattern of objects of one kind, written `deployment/api` or `pod/api-*`. `*` stands for any characters of the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectPattern {
+    kind: ObjectKind,
+    name: String,
+}
+
+impl ObjectPattern {
+    /// True when it covers the object of that kind and name.
+    pub fn matches(&self, kind: ObjectKind, name: &str) -> bool {
+        self.kind == kind && matches_wildcards(self.name.as_bytes(), name.as_bytes())
+    }
+
+    /// The kind that it is for.
+    pub const fn kind(&self) -> ObjectKind {
+        self.kind
+    }
+
+    /// The one name that it covers; none where it has a `*`.
+    pub fn name(&self) -> Option<&str> {
+        (!self.name.contains('*')).then_some(self.name.as_str())
+    }
+}
+
+impl FromStr for ObjectPattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |rule| Err(InvalidPattern { what: "object", value: text.to_owned(), rule });
+        let (kind, name) = text.split_once('/').unwrap_or((text, ""));
+        let Some(kind) = ObjectKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
+            return refuse(
+                "write kind and name, such as `deployment/api` or `pod/api-*`; the kinds are deployment, statefulset, \
+                 daemonset, pod, cronjob and service",
+            );
+        };
+        let is_letter =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'*');
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(is_letter) {
+            return refuse("names are lower-case letters, digits, `-` and `.`, and here `*`");
+        }
+        if name.matches('*').count() > 8 {
+            return refuse("it has more than 8 `*`");
+        }
+        Ok(Self { kind, name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for ObjectPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// A pattern of environment variables, written `CACHE_TTL`, `FEATURE_*`, or `POOL_MAX=1..50` where only these whole numbers may be
+/// their value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariablePattern {
+    name: String,
+    range: Option<(i64, i64)>,
+}
+
+impl VariablePattern {
+    /// True when it covers the variable of that name, set to `value`; without a value, removed.
+    pub fn matches(&self, name: &str, value: Option<&str>) -> bool {
+        let is_within = |(least, most): (i64, i64)| {
+            value.is_none_or(|value| value.parse().is_ok_and(|number: i64| (least..=most).contains(&number)))
+        };
+        matches_wildcards(self.name.as_bytes(), name.as_bytes()) && self.range.is_none_or(is_within)
+    }
+}
+
+impl FromStr for VariablePattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |rule| Err(InvalidPattern { what: "variable", value: text.to_owned(), rule });
+        let (name, range) = text.split_once('=').map_or((text, None), |(name, range)| (name, Some(range)));
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'*');
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(is_letter) || name.matches('*').count() > 8 {
+            return refuse("write its name, such as `CACHE_TTL` or `FEATURE_*`");
+        }
+        let Some(range) = range else { return Ok(Self { name: name.to_owned(), range: None }) };
+        let numbers = range.split_once("..").and_then(|(least, most)| Some((least.parse().ok()?, most.parse().ok()?)));
+        match numbers {
+            Some((least, most)) if least <= most => Ok(Self { name: name.to_owned(), range: Some((least, most)) }),
+            _ => refuse("after `=` stand the least and the most whole number, such as `POOL_MAX=1..50`"),
+        }
+    }
+}
+
+impl fmt::Display for VariablePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.range {
+            Some((least, most)) => write!(f, "={least}..{most}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Compare bytes with a pattern in which `*` stands for any bytes. Takes at most the product of the two lengths,
 /// whatever a plugin sends: it only ever goes back to the last `*`.
 fn matches_wildcards(pattern: &[u8], text: &[u8]) -> bool {
@@ -259,6 +464,46 @@ mod tests {
         for (pattern, path, expected) in table {
             let pattern: PathPattern = pattern.parse().unwrap();
             assert_eq!(pattern.matches(path), *expected, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_covered_by_kind_and_name() {
+        let table: &[(&str, ObjectKind, &str, bool)] = &[
+            ("deployment/api", ObjectKind::Deployment, "api", true),
+            ("deployment/api", ObjectKind::StatefulSet, "api", false),
+            ("deployment/api", ObjectKind::Deployment, "api-2", false),
+            ("pod/api-*", ObjectKind::Pod, "api-7d-x", true),
+            ("pod/*", ObjectKind::Pod, "anything", true),
+        ];
+        for (pattern, kind, name, expected) in table {
+            let pattern: ObjectPattern = pattern.parse().unwrap();
+            assert_eq!(pattern.matches(*kind, name), *expected, "{pattern} on {kind}/{name}");
+        }
+        for bad in ["", "api", "deployments/api", "secret/x", "deployment/", "pod/A", "pod/a/b", "pod/*********"] {
+            assert!(bad.parse::<ObjectPattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_covered_by_name_and_where_it_says_so_by_number() {
+        let table: &[(&str, &str, Option<&str>, bool)] = &[
+            ("CACHE_TTL", "CACHE_TTL", Some("any thing"), true),
+            ("CACHE_TTL", "CACHE_TTL_2", Some("1"), false),
+            ("FEATURE_*", "FEATURE_X", None, true),
+            ("POOL_MAX=1..50", "POOL_MAX", Some("50"), true),
+            ("POOL_MAX=1..50", "POOL_MAX", Some("51"), false),
+            ("POOL_MAX=1..50", "POOL_MAX", Some("5 "), false),
+            ("POOL_MAX=1..50", "POOL_MAX", Some("1e1"), false),
+            ("POOL_MAX=1..50", "POOL_MAX", None, true),
+            ("LEVEL=-5..5", "LEVEL", Some("-5"), true),
+        ];
+        for (pattern, name, value, expected) in table {
+            let pattern: VariablePattern = pattern.parse().unwrap();
+            assert_eq!(pattern.matches(name, *value), *expected, "{pattern} on {name}={value:?}");
+        }
+        for bad in ["", "=1..2", "A B", "A=", "A=5", "A=5..1", "A=a..b", "A=1..2..3"] {
+            assert!(bad.parse::<VariablePattern>().is_err(), "{bad}");
         }
     }
 

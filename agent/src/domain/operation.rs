@@ -33,11 +33,13 @@ pub enum Interface {
     QueueActions,
     /// Requests that may change something.
     HttpActions,
+    /// Changing something in a Kubernetes cluster.
+    KubernetesActions,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Log,
         Self::Config,
         Self::State,
@@ -51,6 +53,7 @@ impl Interface {
         Self::RedisActions,
         Self::QueueActions,
         Self::HttpActions,
+        Self::KubernetesActions,
     ];
 
     /// Its name in the WIT package.
@@ -69,6 +72,7 @@ impl Interface {
             Self::RedisActions => "redis-actions",
             Self::QueueActions => "queue-actions",
             Self::HttpActions => "http-actions",
+            Self::KubernetesActions => "kubernetes-actions",
         }
     }
 
@@ -85,7 +89,7 @@ impl Interface {
             Self::Redis | Self::RedisActions => Some(System::Redis),
             Self::Queue | Self::QueueActions => Some(System::Queue),
             Self::Http | Self::HttpActions => Some(System::Http),
-            Self::Kubernetes => Some(System::Kubernetes),
+            Self::Kubernetes | Self::KubernetesActions => Some(System::Kubernetes),
         }
     }
 }
@@ -171,6 +175,16 @@ operations! {
     QueueCleanFailed = QueueActions / "clean-failed" is Change,
     QueueRetryFailed = QueueActions / "retry-failed" is Change,
     HttpSend = HttpActions / "send" is Change,
+    KubernetesScale = KubernetesActions / "scale" is Change,
+    KubernetesRestart = KubernetesActions / "restart" is Change,
+    KubernetesRollback = KubernetesActions / "rollback" is Change,
+    KubernetesSetEnv = KubernetesActions / "set-env" is Change,
+    KubernetesUnsetEnv = KubernetesActions / "unset-env" is Change,
+    KubernetesSetImage = KubernetesActions / "set-image" is Change,
+    KubernetesSetResources = KubernetesActions / "set-resources" is Change,
+    KubernetesEvictPod = KubernetesActions / "evict-pod" is Change,
+    KubernetesRunJob = KubernetesActions / "run-job" is Change,
+    KubernetesDetachService = KubernetesActions / "detach-service" is Change,
 }
 
 impl Operation {

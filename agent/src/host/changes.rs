@@ -20,6 +20,16 @@ impl Targets {
             | Operation::QueueCleanFailed
             | Operation::QueueRetryFailed => find(&self.queue, &call.target)?.recorded(call),
             Operation::HttpSend => find(&self.http, &call.target)?.recorded(call),
+            Operation::KubernetesScale
+            | Operation::KubernetesRestart
+            | Operation::KubernetesRollback
+            | Operation::KubernetesSetEnv
+            | Operation::KubernetesUnsetEnv
+            | Operation::KubernetesSetImage
+            | Operation::KubernetesSetResources
+            | Operation::KubernetesEvictPod
+            | Operation::KubernetesRunJob
+            | Operation::KubernetesDetachService => find(&self.kubernetes, &call.target)?.recorded(call),
             Operation::PostgresInspect
             | Operation::PostgresSessions
             | Operation::PostgresStatements

@@ -24,9 +24,6 @@ const WASI: &[&str] = &[
     "wasi:sockets/",
 ];
 
-/// Interfaces of the package that later agents may offer and this one does not.
-const NOT_OFFERED: &[&str] = &["kubernetes-actions"];
-
 /// The interfaces of the package that a component imports, each with the functions that it imports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imports(BTreeMap<Interface, BTreeSet<String>>);
@@ -194,9 +191,6 @@ fn package_interface(name: &str) -> Result<Option<&str>, ImportsError> {
     }
     if short == "types" || short.ends_with("-types") || short == "plugin" {
         return Ok(None);
-    }
-    if NOT_OFFERED.contains(&short) {
-        return Err(forbidden());
     }
     Ok(Some(short))
 }

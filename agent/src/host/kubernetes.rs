@@ -132,7 +132,7 @@ fn log_query(query: wit::LogQuery) -> LogQuery {
     LogQuery { since, tail, previous, matching, limit, after }
 }
 
-fn workload(workload: types::Workload) -> (String, Workload) {
+pub(super) fn workload(workload: types::Workload) -> (String, Workload) {
     let kind = match workload.kind {
         types::WorkloadKind::Deployment => WorkloadKind::Deployment,
         types::WorkloadKind::StatefulSet => WorkloadKind::StatefulSet,

@@ -74,5 +74,8 @@ fn link_interface(linker: &mut Linker<RunState>, interface: Interface) -> wasmti
         Interface::RedisActions => plugin::redis_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::QueueActions => plugin::queue_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         Interface::HttpActions => plugin::http_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        Interface::KubernetesActions => {
+            plugin::kubernetes_actions::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+        }
     }
 }

@@ -515,7 +515,7 @@ impl Ended {
 }
 
 /// What is not as it was, in words.
-pub(super) fn moved(planned: &[Fact], now: &[Fact]) -> Option<String> {
+pub fn moved(planned: &[Fact], now: &[Fact]) -> Option<String> {
     let is = |name: &str| now.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str());
     let mut moved = Vec::new();
     for was in planned {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use std::time::Duration;
 
-use crate::domain::{Grant, KeyPattern, Operation, PathPattern, Resource};
+use crate::domain::{
+    Grant, KeyPattern, ObjectKind, ObjectPattern, Operation, PathPattern, Quantity, Resource, VariablePattern,
+};
 
 /// An operation as a type. Implemented here for each [`Operation`] and nowhere else.
 pub trait Op: sealed::Sealed + Send + Sync + 'static {
@@ -151,7 +153,34 @@ pub struct Sending {
     pub(super) methods: Vec<String>,
 }
 
-fn write_list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+/// Which objects of Kubernetes a permit covers, and what may be done to them.
+#[derive(Clone, Debug)]
+pub struct Handling {
+    count: Count,
+    pub(super) objects: Vec<ObjectPattern>,
+    pub(super) bounds: Objects,
+}
+
+/// What objects may be changed to.
+#[derive(Clone, Debug)]
+pub(super) enum Objects {
+    /// To anything: what the host gives back was so before.
+    Any,
+    /// Within these bounds.
+    Within(Box<Limits>),
+}
+
+/// Bounds of what objects may be changed to. What is none is not allowed at all.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) replicas: Option<(u32, u32)>,
+    pub(super) variables: Vec<VariablePattern>,
+    pub(super) images: Vec<KeyPattern>,
+    pub(super) cpu: Option<(Quantity, Quantity)>,
+    pub(super) memory: Option<(Quantity, Quantity)>,
+}
+
+pub(super) fn write_list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
     for (i, item) in items.iter().enumerate() {
         let separator = if i == 0 { "" } else { ", " };
         write!(f, "{separator}`{item}`")?;
@@ -230,6 +259,16 @@ changes! {
     QueueCleanFailed: Jobs = |lines| jobs(lines), undoing ANY_JOB;
     QueueRetryFailed: Jobs = |lines| jobs(lines), undoing ANY_JOB;
     HttpSend: Sending = |lines| sending(lines), undoing any_request();
+    KubernetesScale: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesRestart: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesRollback: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesSetEnv: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesUnsetEnv: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesSetImage: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesSetResources: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesEvictPod: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesRunJob: Handling = |lines| handling(lines), undoing any_object();
+    KubernetesDetachService: Handling = |lines| handling(lines), undoing any_object();
 }
 
 const SESSIONS: Sessions = Sessions { count: Count::UNBOUNDED, users: Vec::new(), applications: Vec::new() };
@@ -271,6 +310,23 @@ fn any_request() -> Sending {
     let any = "/**".parse().into_iter().collect();
     let methods = ["POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec();
     Sending { count: Count::UNBOUNDED, paths: Paths(any), methods }
+}
+
+fn handling(lines: &[&Grant]) -> Handling {
+    let bounds = lines.first().map(|line| line.changes.clone()).unwrap_or_default();
+    let limits = Limits {
+        replicas: bounds.replicas,
+        variables: bounds.variables,
+        images: bounds.images,
+        cpu: bounds.cpu,
+        memory: bounds.memory,
+    };
+    Handling { count: Count::of(lines), objects: bounds.objects, bounds: Objects::Within(Box::new(limits)) }
+}
+
+fn any_object() -> Handling {
+    let objects = ObjectKind::ALL.iter().filter_map(|kind| format!("{kind}/*").parse().ok()).collect();
+    Handling { count: Count::UNBOUNDED, objects, bounds: Objects::Any }
 }
 
 fn keys<'a>(lines: impl Iterator<Item = &'a Grant>) -> Keys {

@@ -17,9 +17,7 @@ struct Status {
 
 /// The error that an answer with this code stands for.
 pub(super) fn answered(code: u16, body: &[u8], what: &What) -> CallError {
-    // Some servers in front of others answer in plain text.
-    let status: Status = serde_json::from_slice(body).unwrap_or_default();
-    let reason = status.reason.filter(|reason| is_reason(reason));
+    let reason = reason(body);
     let remote = |message: String, retryable| {
         let code = reason.clone().unwrap_or_else(|| code.to_string());
         CallError::Remote(RemoteError { system: "kubernetes", code, message, retryable })
@@ -32,6 +30,9 @@ pub(super) fn answered(code: u16, body: &[u8], what: &What) -> CallError {
             false,
         ),
         404 => CallError::NotFound(format!("there is no {}", what.thing)),
+        409 => {
+            CallError::Conflict(format!("somebody else was faster, or it is there already: could not {}", what.deed))
+        }
         410 => CallError::Conflict("the list has changed too much since its first page; begin anew".to_owned()),
         400 | 422 => remote(format!("the cluster finds fault with the request to {}", what.deed), false),
         429 => remote("the API server has too much to do".to_owned(), true),
@@ -40,9 +41,27 @@ pub(super) fn answered(code: u16, body: &[u8], what: &What) -> CallError {
     }
 }
 
+/// The reason's name in a body that says no.
+pub(super) fn reason(body: &[u8]) -> Option<String> {
+    // Some servers in front of others answer in plain text.
+    let status: Status = serde_json::from_slice(body).unwrap_or_default();
+    status.reason.filter(|reason| is_reason(reason))
+}
+
 /// Reasons are words; anything else is not passed on.
 fn is_reason(text: &str) -> bool {
     text.len() <= 60 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// True when nothing of the request can have reached the server.
+pub(super) fn is_unsent(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Auth(_) => true,
+        kube::Error::Service(error) => {
+            error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+        }
+        _ => false,
+    }
 }
 
 /// The request got no answer.

@@ -49,7 +49,7 @@ pub struct Rollout {
 }
 
 impl WorkloadKind {
-    const fn plural(self) -> &'static str {
+    pub(super) const fn plural(self) -> &'static str {
         match self {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",

@@ -1,10 +1,11 @@
 //! One request, sent once, with an end in time and in bytes.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{Kubernetes, failure};
@@ -15,6 +16,9 @@ const ANSWER_BYTES: usize = 16 << 20;
 
 /// Most bytes of an answer that says no.
 const ERROR_BYTES: usize = 64 << 10;
+
+/// Whose the fields are that the agent writes. `kubectl get --show-managed-fields` shows it.
+pub(super) const MANAGER: &str = "paramedic";
 
 /// What a request is about, in words for a person.
 pub(super) struct What {
@@ -57,6 +61,72 @@ impl Query {
     }
 }
 
+/// A request that writes.
+pub(super) struct Write {
+    pub(super) verb: Verb,
+    pub(super) path: String,
+    pub(super) body: Value,
+    /// The server judges it, and does nothing.
+    pub(super) is_rehearsal: bool,
+}
+
+/// How a body is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// A JSON merge patch, which replaces lists as a whole.
+    Merge,
+    /// A strategic merge patch, which joins lists of named things by their names.
+    Strategic,
+    /// A new object.
+    Create,
+}
+
+impl Verb {
+    const fn method(self) -> Method {
+        match self {
+            Self::Merge | Self::Strategic => Method::PATCH,
+            Self::Create => Method::POST,
+        }
+    }
+
+    const fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Create => "application/json",
+        })
+    }
+}
+
+/// Why a request that writes has no good answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// Nothing of it left us.
+    Unsent(CallError),
+    /// The server said no, and did nothing.
+    Refused(Refusal),
+    /// The server failed at it, and is done with it: it may have been carried out or not.
+    Failed(CallError),
+    /// No answer came: it may have been carried out or not, or will be.
+    Unanswered(CallError),
+}
+
+/// A no of the server.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    /// The reason's name, such as `Conflict` or `AlreadyExists`.
+    pub(super) reason: Option<String>,
+    pub(super) error: CallError,
+}
+
+impl Refusal {
+    /// True when somebody wrote since the object was looked at.
+    pub(super) fn is_stale(&self) -> bool {
+        self.code == 409 && self.reason.as_deref() == Some("Conflict")
+    }
+}
+
 impl Kubernetes {
     /// `GET path?query` as JSON. Parts of the path were checked by whoever put it together.
     pub(super) async fn get<T: DeserializeOwned>(
@@ -67,11 +137,7 @@ impl Kubernetes {
         what: &What,
     ) -> Result<T, CallError> {
         let body = self.fetch(limits, path, query, ANSWER_BYTES, what).await?;
-        serde_json::from_slice(&body).map_err(|error| {
-            // The error names a place in the answer and nothing that stands there.
-            tracing::debug!(%error, "an answer of an API server cannot be read");
-            CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed))
-        })
+        parse(&body, what)
     }
 
     /// The same as bytes, at most `most` of them.
@@ -86,17 +152,70 @@ impl Kubernetes {
         let query = query.finish();
         let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let request = Request::get(uri).body(Body::empty());
-        let request = request.map_err(|_| CallError::Invalid(format!("there is no way to {}", what.deed)))?;
+        let request = request.map_err(|_| no_way(what))?;
         let exchange = async {
             let client = self.client.get_or_try_init(|| self.access.connect()).await?;
             let response = client.send(request).await.map_err(|error| failure::unreachable(&error, what))?;
             read(response, most, what).await
         };
         let answered = tokio::time::timeout_at(limits.deadline.into(), exchange).await;
-        answered.unwrap_or_else(|_| {
-            Err(CallError::TimedOut(format!("the API server did not answer in time, to {}", what.deed)))
-        })
+        answered.unwrap_or_else(|_| Err(late(what)))
     }
+
+    /// Send `write` once. Unknown fields in it are refused by the server, since it would leave them out.
+    pub(super) async fn write(&self, limits: &CallLimits, write: Write, what: &What) -> Result<Value, Lost> {
+        let query = Query::new().with("fieldManager", MANAGER).with("fieldValidation", "Strict");
+        let query = if write.is_rehearsal { query.with("dryRun", "All") } else { query };
+        let request = Request::builder()
+            .method(write.verb.method())
+            .uri(format!("{}?{}", write.path, query.finish()))
+            .header(header::CONTENT_TYPE, write.verb.content_type())
+            .body(Body::from(write.body.to_string().into_bytes()));
+        let request = request.map_err(|_| Lost::Unsent(no_way(what)))?;
+        let exchange = async {
+            let client = self.client.get_or_try_init(|| self.access.connect()).await.map_err(Lost::Unsent)?;
+            let response = client.send(request).await.map_err(|error| {
+                let told = failure::unreachable(&error, what);
+                if failure::is_unsent(&error) { Lost::Unsent(told) } else { Lost::Unanswered(told) }
+            })?;
+            if !response.status().is_success() {
+                return Err(refused(response, what).await);
+            }
+            // It was done. What cannot be read of the answer is found out by looking.
+            let body = capped(response.into_body(), ANSWER_BYTES, what).await.map_err(Lost::Failed)?;
+            parse(&body, what).map_err(Lost::Failed)
+        };
+        let answered = tokio::time::timeout_at(limits.deadline.into(), exchange).await;
+        answered.unwrap_or_else(|_| Err(Lost::Unanswered(late(what))))
+    }
+}
+
+/// What an answer that says no means for a request that writes. A server that fails may have failed after it had written.
+async fn refused(response: Response<Body>, what: &What) -> Lost {
+    let code = response.status().as_u16();
+    let body = capped(response.into_body(), ERROR_BYTES, what).await.unwrap_or_default();
+    let error = failure::answered(code, &body, what);
+    if code >= 500 {
+        Lost::Failed(error)
+    } else {
+        Lost::Refused(Refusal { code, reason: failure::reason(&body), error })
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], what: &What) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|error| {
+        // The error names a place in the answer and nothing that stands there.
+        tracing::debug!(%error, "an answer of an API server cannot be read");
+        CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed))
+    })
+}
+
+fn no_way(what: &What) -> CallError {
+    CallError::Invalid(format!("there is no way to {}", what.deed))
+}
+
+fn late(what: &What) -> CallError {
+    CallError::TimedOut(format!("the API server did not answer in time, to {}", what.deed))
 }
 
 async fn read(response: Response<Body>, most: usize, what: &What) -> Result<Bytes, CallError> {

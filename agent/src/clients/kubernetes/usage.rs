@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::pods::Page;
 use super::transport::{Query, What};
-use super::{Kubernetes, PodRef, names, quantity};
-use crate::domain::{CallError, CallLimits};
+use super::{Kubernetes, PodRef, names};
+use crate::domain::{CallError, CallLimits, Quantity};
 
 /// Measured use of a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,10 @@ pub(super) async fn list(cluster: &Kubernetes, limits: &CallLimits, labels: &str
 fn of_pod(target: &str, pod: PodMetrics) -> impl Iterator<Item = Usage> {
     let name = pod.metadata.name;
     pod.containers.into_iter().map(move |container| {
-        let used = |resource: &str| container.usage.get(resource).and_then(|text| quantity::parse(text)).unwrap_or(0.0);
+        let used = |resource: &str| {
+            let quantity = container.usage.get(resource).and_then(|text| text.parse::<Quantity>().ok());
+            quantity.map_or(0.0, Quantity::value)
+        };
         let (cpu, memory) = (used("cpu"), used("memory"));
         let pod = PodRef { name: name.clone(), uid: None, container: Some(container.name) };
         Usage { target: target.to_owned(), pod, cpu, memory }

@@ -80,6 +80,16 @@ pub(super) fn recorded(queue: &Arc<Queue>, call: &ChangeCall) -> Result<Arc<dyn 
         | Operation::KubernetesReadLogs
         | Operation::KubernetesReadLog
         | Operation::HttpHead
+        | Operation::KubernetesScale
+        | Operation::KubernetesRestart
+        | Operation::KubernetesRollback
+        | Operation::KubernetesSetEnv
+        | Operation::KubernetesUnsetEnv
+        | Operation::KubernetesSetImage
+        | Operation::KubernetesSetResources
+        | Operation::KubernetesEvictPod
+        | Operation::KubernetesRunJob
+        | Operation::KubernetesDetachService
         | Operation::HttpSend => Err(CallError::Invalid(format!("{} changes no queue", call.operation))),
     }
 }

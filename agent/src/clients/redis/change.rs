@@ -116,6 +116,16 @@ pub(super) fn recorded(redis: &Arc<Redis>, call: &ChangeCall) -> Result<Arc<dyn 
         | Operation::KubernetesListUsage
         | Operation::KubernetesReadLogs
         | Operation::KubernetesReadLog
+        | Operation::KubernetesScale
+        | Operation::KubernetesRestart
+        | Operation::KubernetesRollback
+        | Operation::KubernetesSetEnv
+        | Operation::KubernetesUnsetEnv
+        | Operation::KubernetesSetImage
+        | Operation::KubernetesSetResources
+        | Operation::KubernetesEvictPod
+        | Operation::KubernetesRunJob
+        | Operation::KubernetesDetachService
         | Operation::HttpSend => Err(CallError::Invalid(format!("{} changes no keys", call.operation))),
     }
 }

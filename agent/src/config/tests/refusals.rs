@@ -310,7 +310,8 @@ fn each_bad_grant_earns_its_message() {
             &[
                 "3:1: plugins.p.grants[0]: a grant names its target; give one of postgres, redis, queue, http, kubernetes",
                 "3:3: plugins.p.grants[0].kafka: there is no such field; choose from postgres, redis, queue, http, \
-                 kubernetes, verbs, keys, paths, resources, per_run, per_hour, users, applications, min_age, ttl, methods",
+                 kubernetes, verbs, keys, paths, resources, per_run, per_hour, users, applications, min_age, ttl, methods, \
+                 objects, replicas, variables, images, cpu, memory",
             ],
         ),
         (
@@ -325,6 +326,42 @@ fn each_bad_grant_earns_its_message() {
                 "3:52: plugins.p.grants[0].resources: none of the verbs is bounded by `resources`; it is for get-object, \
                list-objects",
             ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [scale], objects: [deployment/api] }",
+            &["3:1: plugins.p.grants[0]: `scale` needs `replicas`; add the fewest and the most, such as 2..20"],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [scale], objects: [api], replicas: 20..2 }",
+            &[
+                "3:47: plugins.p.grants[0].objects[0]: `api` is no object pattern: write kind and name, such as \
+                 `deployment/api` or `pod/api-*`; the kinds are deployment, statefulset, daemonset, pod, cronjob and service",
+                "3:63: plugins.p.grants[0].replicas: `20..2` is no range of replicas; write the least and the most, such as \
+                 2..20",
+            ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [restart], objects: [pod/api] }",
+            &["3:48: plugins.p.grants[0].objects: none of the verbs touches a pod, as `pod/api` is"],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [restart, detach-service], objects: [deployment/api] }",
+            &[
+                "3:64: plugins.p.grants[0].objects: `detach-service` has nothing that it could touch; name an object of the \
+                 kind service",
+            ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [set-env], objects: [deployment/api], variables: [\"A=x\"] }",
+            &[
+                "3:78: plugins.p.grants[0].variables[0]: `A=x` is no variable pattern: after `=` stand the least and the most \
+                 whole number, such as `POOL_MAX=1..50`",
+            ],
+        ),
+        (
+            "{ kubernetes: prod, verbs: [set-resources], objects: [deployment/api], memory: 8Gi }",
+            &["3:80: plugins.p.grants[0].memory: `8Gi` is no range of amounts; write the least and the most, such as \
+                 128Mi..8Gi"],
         ),
         (
             "{ queue: email, verbs: [clean-failed] }",
