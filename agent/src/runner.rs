@@ -466,11 +466,14 @@ impl Runner {
 
     /// What comes after an apply.
     async fn follow_up(&self, run: &mut Run, confirmation: Option<Confirmation>) {
+        let ((targets, io), announced) = (self.catalog.reach(), run.clone());
+        io.spawn(async move { targets.announce(&announced).await });
         self.settle_empty_lease(run).await;
         self.settle_undone_lease(run).await;
         if let Some(confirmation) = confirmation {
             self.look_after(run, confirmation).await;
         }
+        self.give_back_if_asked(run).await;
     }
 
     /// Let `rules` hold for all changes that are not recorded yet.

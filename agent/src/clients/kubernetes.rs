@@ -13,6 +13,7 @@
 //! set to is left out of every answer. How things are changed tells `change`.
 
 mod access;
+mod announce;
 mod change;
 mod doctor;
 mod events;

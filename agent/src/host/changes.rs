@@ -2,12 +2,30 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Targets;
-use crate::domain::{CallError, ChangeCall, Operation, TargetName};
+use crate::domain::{CallError, CallLimits, ChangeCall, Interface, Limits, Operation, Run, TargetName};
 use crate::journal::Change;
 
+/// How long the note of one change may take.
+const NOTE: Duration = Duration::from_secs(10);
+
 impl Targets {
+    /// Note on the objects themselves what `run` changed, where their system has a place for that. That it cannot be noted
+    /// changes nothing about the run.
+    pub async fn announce(&self, run: &Run) {
+        for change in &run.changes.made {
+            let call = &change.planned.call;
+            let is_noted = call.operation.interface() == Interface::KubernetesActions;
+            let Some(cluster) = self.kubernetes.get(&call.target).filter(|_| is_noted) else { continue };
+            let limits = CallLimits { deadline: Instant::now() + NOTE, answer_bytes: Limits::DEFAULT.answer_bytes };
+            if let Err(error) = cluster.announce(&limits, run, change).await {
+                tracing::warn!(%error, run.id = %run.id, "a change is not noted in the cluster");
+            }
+        }
+    }
+
     /// The change that `call` asks for. It rests on a record of the agent, and no grant is asked.
     pub fn recorded(&self, call: &ChangeCall) -> Result<Arc<dyn Change>, CallError> {
         match call.operation {

@@ -13,6 +13,9 @@ use crate::domain::{Actor, Ending, Fate, Help, Helped, Plan, PluginName, Run, Ru
 const CHECK: &str = "confirmed-by";
 const PARAMS: &str = "confirmed-with";
 
+/// The label of an outcome by which a mitigation asks that what it did be given back, with its reason.
+const GIVE_BACK: &str = "give-back";
+
 /// How long the world gets to settle before the check runs again.
 const SETTLING: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,19 @@ impl Runner {
         if verdict == Helped::Worse && revert_if_worse {
             // What keeps it from that stands in the log and in the record of the undo.
             let _ = self.give_back(run.id, actor, "it was worse afterwards").await;
+        }
+    }
+
+    /// Give back what an apply changed where its plugin found that it did no good: a rollout, say, that does not become ready.
+    pub(super) async fn give_back_if_asked(&self, run: &mut Run) {
+        let Some(Ending::Concluded(outcome)) = &run.ending else { return };
+        let Some(label) = outcome.labels.iter().find(|label| label.name == GIVE_BACK) else { return };
+        // Whether it could be done stands in the log and in the record of the undo.
+        let _ = self.give_back(run.id, run.actor.clone(), &label.value).await;
+        match self.store.run(run.id).await {
+            Ok(Some(now)) => *run = now,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, run.id = %run.id, "a run that was given back cannot be read"),
         }
     }
 

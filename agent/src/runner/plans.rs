@@ -367,6 +367,9 @@ impl Runner {
         if undone.finished.is_none() {
             return Err(PlanRefusal::NotOver { run }.into());
         }
+        // What nobody knew at the end of the run, the target may tell by now.
+        self.settle_unknown_of(&undone).await;
+        let undone = self.recorded(run).await?;
         let made = undone.changes.made.clone();
         if let Some(why) = nothing_to_give_back(&made) {
             return Err(PlanRefusal::NothingToGiveBack { run, why }.into());

@@ -2,7 +2,7 @@
 //! is repeated.
 
 use super::Runner;
-use crate::domain::{ChangeRecord, Fate, RunId};
+use crate::domain::{ChangeRecord, Fate, Run, RunId};
 use crate::engine::settle;
 use crate::store::StoreError;
 
@@ -19,6 +19,15 @@ impl Runner {
         for (run, change) in unknown {
             if let Err(error) = self.settle_one(run, &change).await {
                 tracing::error!(%error, run.id = %run, "what became of a change cannot be recorded");
+            }
+        }
+    }
+
+    /// The same for the changes of one run.
+    pub(super) async fn settle_unknown_of(&self, run: &Run) {
+        for change in run.changes.made.iter().filter(|change| matches!(change.fate, Some(Fate::Unknown(_)))) {
+            if let Err(error) = self.settle_one(run.id, change).await {
+                tracing::error!(%error, run.id = %run.id, "what became of a change cannot be recorded");
             }
         }
     }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::rollout::{Workload, WorkloadKind};
+use super::rollout::Workload;
 use super::{Kubernetes, names};
 use crate::domain::{CallError, ChangeCall, ObjectKind, Operation};
 use crate::journal::{Change, canonical};
@@ -50,16 +50,6 @@ pub struct EnvRequest {
     pub workload: Workload,
     /// The container; none stands for all.
     pub container: Option<String>,
-}
-
-impl WorkloadKind {
-    const fn object(self) -> ObjectKind {
-        match self {
-            Self::Deployment => ObjectKind::Deployment,
-            Self::StatefulSet => ObjectKind::StatefulSet,
-            Self::DaemonSet => ObjectKind::DaemonSet,
-        }
-    }
 }
 
 /// Refuse names that are none, and objects outside the permit.

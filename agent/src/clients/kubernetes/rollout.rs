@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transport::{Query, What};
 use super::{Kubernetes, names};
-use crate::domain::{CallError, CallLimits};
+use crate::domain::{CallError, CallLimits, ObjectKind};
 
 /// The kinds of workload that are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,15 @@ impl WorkloadKind {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
             Self::DaemonSet => "daemonsets",
+        }
+    }
+
+    /// The same among all kinds that something can be done to.
+    pub(super) const fn object(self) -> ObjectKind {
+        match self {
+            Self::Deployment => ObjectKind::Deployment,
+            Self::StatefulSet => ObjectKind::StatefulSet,
+            Self::DaemonSet => ObjectKind::DaemonSet,
         }
     }
 

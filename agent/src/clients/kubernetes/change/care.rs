@@ -22,13 +22,14 @@ fn managers(object: &Value) -> Vec<ManagedFieldsEntry> {
     entries.filter_map(|entry| ManagedFieldsEntry::deserialize(entry).ok()).collect()
 }
 
-/// Who wrote a workload's template last.
+/// Who wrote a workload's template last. The server notes whole seconds: of two in the same, it is not the agent.
 fn last_writer(object: &Value) -> Option<ManagedFieldsEntry> {
     let wrote = |entry: &ManagedFieldsEntry| {
         let fields = entry.fields_v1.as_ref();
         entry.subresource.is_none() && fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:template").is_some())
     };
-    managers(object).into_iter().filter(wrote).max_by_key(|entry| entry.time.clone())
+    let is_other = |entry: &ManagedFieldsEntry| entry.manager.as_deref() != Some(MANAGER);
+    managers(object).into_iter().filter(wrote).max_by_key(|entry| (entry.time.clone(), is_other(entry)))
 }
 
 /// Refuse to touch the template of a workload that is paused, or while somebody else's rollout of it is on its way. One that makes no

@@ -132,9 +132,9 @@ fn find<'a>(list: &'a [Value], name: &str) -> Option<(usize, &'a Value)> {
 /// The list with `variable` in it, in its place or at the end.
 pub(super) fn set(list: &mut Vec<Value>, variable: &Variable) {
     let Variable { name, value } = variable;
-    let entry = json!({ "name": name, "value": value });
+    // As the server writes it.
+    let entry = if value.is_empty() { json!({ "name": name }) } else { json!({ "name": name, "value": value }) };
     match list.iter_mut().find(|entry| entry["name"] == *name) {
-        // An empty value can be left out.
         Some(there) if there.get("valueFrom").is_none() && there["value"].as_str().unwrap_or_default() == value => {}
         Some(there) => *there = entry,
         None => list.push(entry),
@@ -237,7 +237,10 @@ impl Turn<'_> {
             (None, Some((_, wanted))) => Some(wanted.clone()),
             (Some((_, is)), Some((_, wanted))) => over(is, wanted),
         };
-        self.different().map(single).collect::<Option<Vec<_>>>().map(Value::Array)
+        // New ones are appended in the order in which they are named.
+        let mut different: Vec<_> = self.different().collect();
+        different.sort_by_key(|name| find(&self.wanted, name).map(|(place, _)| place));
+        different.into_iter().map(single).collect::<Option<Vec<_>>>().map(Value::Array)
     }
 
     fn as_a_whole(&self) -> Value {
@@ -483,6 +486,7 @@ mod tests {
         let table = [
             (json!([]), json!([a]), json!([a])),
             (json!([a]), json!([a, b]), json!([b])),
+            (json!([]), json!([b, a]), json!([b, a])),
             (json!([a, b]), json!([b]), json!([{ "name": "A", "$patch": "delete" }])),
             (json!([a]), json!([]), json!([{ "name": "A", "$patch": "delete" }])),
             (
