@@ -16,6 +16,7 @@
 //! or failed has left nothing behind.
 
 mod audit;
+mod canonical;
 mod chain;
 mod changes;
 mod columns;
