@@ -16,7 +16,6 @@
 //! or failed has left nothing behind.
 
 mod audit;
-mod canonical;
 mod chain;
 mod changes;
 mod columns;

@@ -23,9 +23,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde_json::json;
 
+use super::StoreError;
 use super::columns::{Columns, collect, integer, millis};
-use super::{StoreError, canonical};
-use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp};
+use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp, canonical};
 use rows::Claims;
 
 pub(super) use strangers::{Search, Strangers};

@@ -1,4 +1,5 @@
-//! JSON in its canonical form (RFC 8785), over which links and plans are hashed.
+//! JSON in its canonical form (RFC 8785), in which equal documents are equal texts: arguments of changes are compared in it, links
+//! and plans are hashed over it.
 //!
 //! The library for it takes fifty microseconds for a link, which is as long as all of its SQL together. This writes the
 //! same bytes in a tenth of that, and leaves to the library how numbers are written that are not plain.
@@ -10,7 +11,7 @@ use serde_json::{Number, Value};
 const EXACT: u64 = 1 << 53;
 
 /// The canonical form of `value`.
-pub(super) fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
+pub fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = Vec::with_capacity(1024);
     write(&mut text, &serde_json::to_value(value)?)?;
     // Parts of what is text, put together, are text.
