@@ -17,6 +17,7 @@ mod leases;
 mod output;
 mod plans;
 mod plugins;
+mod probe;
 mod rbac;
 mod replay;
 mod run;
@@ -72,6 +73,8 @@ pub enum Command {
     Serve(Serve),
     /// Try every target and every plugin, and say what is wrong and how to mend it.
     Doctor(Doctor),
+    /// Ask whether an agent lives or is ready, without a token; exits with 0 if so, and with 3 if not.
+    Probe(probe::Probe),
     /// Print the smallest Role of Kubernetes for what is granted, or compare it with what the agent may really do.
     Rbac(Rbac),
     /// Look at the configuration, or have the agent read it again.
@@ -241,6 +244,11 @@ pub fn plugins(connection: &Connection, plugins: plugins::Plugins) -> ExitCode {
         Ok(suite) => alone(async || suite.execute().await),
         Err(plugins) => ask(connection, async |client| plugins.execute(&client).await),
     }
+}
+
+/// Ask how an agent is, and tell the exit code.
+pub fn probe(connection: &Connection, probe: probe::Probe) -> ExitCode {
+    alone(async || probe.execute(connection).await)
 }
 
 /// Have an agent read its configuration again, print what was different, and tell the exit code.

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Token(token) => cli::token(token),
         Command::Serve(serve) => told(self::serve(&serve)),
         Command::Doctor(doctor) => told(self::doctor(&doctor)),
+        Command::Probe(probe) => cli::probe(&arguments.connection, probe),
         Command::Rbac(rbac) => told(self::rbac(&rbac)),
         Command::Config(Configuration::Check { config }) => told(check(&config)),
         Command::Config(Configuration::Reload(reload)) => cli::reload(&arguments.connection, reload),
