@@ -22,6 +22,7 @@ mod logs;
 mod names;
 mod objects;
 mod pods;
+mod rights;
 mod rollout;
 mod seal;
 mod transport;
@@ -43,6 +44,7 @@ pub use usage::Usage;
 
 use crate::domain::{CallError, CallLimits, ChangeCall, Diagnosis, TargetName};
 use crate::journal::Change;
+use crate::policy::rbac::Needs;
 use crate::policy::{Permit, op};
 use names::checked_namespace;
 
@@ -86,9 +88,10 @@ impl Kubernetes {
         Ok(Self { name, namespace, access, seal, client: OnceCell::new() })
     }
 
-    /// What is wrong with the target, for its operator.
-    pub async fn diagnose(&self) -> Vec<Diagnosis> {
-        doctor::examine(self).await
+    /// What is wrong with the target, for its operator: whether it can be reached, and how the agent's rights there differ from
+    /// those that are needed.
+    pub async fn diagnose(&self, needs: &Needs) -> Vec<Diagnosis> {
+        doctor::examine(self, needs).await
     }
 
     /// One object as JSON.
