@@ -4,7 +4,8 @@
 use crate::Seconds;
 use crate::bindings::paramedic::plugin::kubernetes as host;
 
-pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities, Workload, WorkloadKind};
+pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities};
+pub use crate::{Workload, WorkloadKind};
 pub use host::{Container, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Rollout, Usage};
 
 host_function! {
@@ -28,7 +29,7 @@ host_function! {
 host_function! {
     /// How far the rollout of a workload has come.
     "kubernetes/get-rollout" as GET_ROLLOUT,
-    fn get_rollout(workload: &Workload) -> Rollout = host::get_rollout(workload)
+    fn get_rollout(workload: &Workload) -> Rollout = host::get_rollout(&workload.into())
 }
 
 host_function! {
@@ -53,18 +54,6 @@ host_function! {
     /// Lines of the log of one container.
     "kubernetes/read-log" as READ_LOG,
     fn read_log(pod: &PodRef, query: &LogQuery) -> LogPage = host::read_log(pod, query)
-}
-
-impl Workload {
-    /// A Deployment.
-    pub fn deployment(target: &str, name: &str) -> Self {
-        Self::new(target, WorkloadKind::Deployment, name)
-    }
-
-    /// Any workload.
-    pub fn new(target: &str, kind: WorkloadKind, name: &str) -> Self {
-        Self { target: target.to_owned(), kind, name: name.to_owned() }
-    }
 }
 
 impl PodRef {
@@ -143,20 +132,6 @@ pub fn quantity(text: &str) -> Option<f64> {
             SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)))?;
         Some(number.parse::<f64>().ok().filter(|number| number.is_finite())? * factor)
     })
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl crate::testing::Argument for &Workload {
-    fn write(self, to: &mut Vec<String>) {
-        to.push(self.target.clone());
-        let kind = match self.kind {
-            WorkloadKind::Deployment => "deployment",
-            WorkloadKind::StatefulSet => "statefulset",
-            WorkloadKind::DaemonSet => "daemonset",
-        };
-        to.push(kind.to_owned());
-        to.push(self.name.clone());
-    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -42,15 +42,17 @@ mod suggestion;
 mod table;
 mod threshold;
 mod work;
+mod workload;
 
 pub use bindings::paramedic::plugin::types::{Change, Denial, DenialReason, Disposition, Label, Receipt, RemoteError};
 pub use error::{Error, Failure};
 pub use outcome::{Metric, Outcome, Status, unit};
 pub use plugin::{Capability, Context, Description, Kind, Mode, Plugin, Risk};
-pub use suggestion::{Suggestion, Workload, WorkloadKind};
+pub use suggestion::Suggestion;
 pub use table::Table;
 pub use threshold::{InvalidThreshold, Threshold, judge};
 pub use work::{Words, Work};
+pub use workload::{Workload, WorkloadKind};
 
 pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};
