@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use kubernetes_stand_in::Cluster;
 use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::Answer;
+use paramedic_tests::canaries::{self, Canaries};
 use paramedic_tests::{access, components, secret};
 use serde_json::{Value, json};
 
@@ -480,4 +481,78 @@ async fn a_restore_is_the_operators_job_and_is_followed_to_its_end() {
     late["target_time"] = json!("2999-01-01T00:00:00Z");
     let refused = ward.plan("pg-restore-pitr", &late);
     assert!(refused["failure"]["message"].as_str().unwrap().contains("is in the future"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_keeps() {
+    let grant = json!({
+        "kubernetes": "prod", "verbs": ["set-env", "unset-env"], "objects": ["deployment/billing"],
+        "variables": ["MODE", "API_KEY"], "per_run": 2, "per_hour": 100,
+    });
+    let ward = Ward::with("k8s-set-env", json!([rollouts(), grant])).await;
+    let [ours, theirs, hidden] = [(); 3].map(|()| secret::random());
+    let canaries = Canaries::of(&[&ours, &theirs, &hidden, ward.cluster.token("agent"), &ward.token]);
+    ward.cluster.put(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "billing", "namespace": "shop" },
+        "stringData": { "api-key": hidden },
+    }));
+    let mode_is = |value: &str| {
+        let mut billing = ward.object("apps/v1/Deployment", "billing");
+        billing["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!(value);
+        ward.cluster.put(billing);
+    };
+    mode_is(&ours);
+    let before = ward.written("apps/v1/Deployment", "billing");
+    let set = json!({ "name": "billing", "set": { "MODE": "maintenance", "API_KEY": "none" } });
+    let unset = json!({ "name": "billing", "unset": ["MODE", "API_KEY"] });
+    let mut told = Vec::new();
+    for params in [&set, &unset] {
+        let plan = ward.plan("k8s-set-env", params);
+        let applied = ward.apply(&plan);
+        assert_says(&applied, "ok", "billing");
+        ward.undo(&applied);
+        assert_eq!(ward.written("apps/v1/Deployment", "billing"), before);
+        told.extend([plan, applied]);
+    }
+    // Somebody else sets it between the plan and the apply, and between the apply and the undo.
+    let plan = ward.plan("k8s-set-env", &set);
+    mode_is(&theirs);
+    let applied = ward.apply(&plan);
+    let change = &applied["changes"][0];
+    assert_eq!(change["fate"], "conflict", "{applied}");
+    assert!(change["reason"].as_str().unwrap().starts_with("MODE of billing was a value ("), "{change}");
+    let second = ward.apply(&ward.plan("k8s-set-env", &set));
+    mode_is(&theirs);
+    let refused = ward.plan_undo(&second);
+    told.extend([applied, second, refused.json().unwrap()]);
+    for answer in &told {
+        canaries.look("an answer", answer.to_string().as_bytes()).unwrap();
+    }
+
+    let api = ward.agent.api(Some(&ward.token));
+    let runs = api.get("/v1/runs?limit=200", &[]).unwrap().json().unwrap();
+    for run in runs["runs"].as_array().unwrap() {
+        let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
+        for kind in ["accept: application/json", "accept: text/plain"] {
+            canaries.look(&path, api.get(&path, &[kind]).unwrap().body.as_bytes()).unwrap();
+        }
+    }
+    let noted = || {
+        let events = ward.cluster.list("v1/Event", Some("shop")).into_iter();
+        events.filter(|event| event["reportingComponent"] == "paramedic.dev/agent").collect::<Vec<_>>()
+    };
+    // Each apply and each undo is noted on the object, in its own time.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while noted().len() < 5 && Instant::now() < deadline {
+        tokio::time::sleep(STEP).await;
+    }
+    let events = noted();
+    assert!(events.iter().all(|event| event["involvedObject"]["name"] == "billing"), "{events:?}");
+    assert!(events.len() >= 5, "{events:?}");
+    canaries.look("events", json!(events).to_string().as_bytes()).unwrap();
+    canaries.look("/metrics", api.get("/metrics", &[]).unwrap().body.as_bytes()).unwrap();
+    canaries.look("the log", ward.agent.log().unwrap().as_bytes()).unwrap();
+    for (path, bytes) in canaries::files_below(ward.agent.directory()).unwrap() {
+        canaries.look(&path.display().to_string(), &bytes).unwrap();
+    }
 }

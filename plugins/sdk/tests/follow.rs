@@ -1,7 +1,5 @@
 //! A rollout is followed to its end: ready, stuck, out of time, or out of sight.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
-
 use paramedic_sdk::kubernetes::{self, GET_ROLLOUT, RESTART, Rollout};
 use paramedic_sdk::testing::{Host, Run, conflict, denied, unchanged};
 use paramedic_sdk::{
