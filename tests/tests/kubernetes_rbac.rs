@@ -110,7 +110,8 @@ impl Ward {
             for call in answer.json().unwrap()["calls"].as_array().unwrap() {
                 let operation = call["operation"].as_str().unwrap();
                 if let Some((_, verb)) = operation.split_once('/').filter(|(interface, _)| *interface == "kubernetes") {
-                    if call["error"].is_null() { &mut done } else { &mut failed }.insert(verb.to_owned());
+                    let set = if call["error"].is_null() { &mut done } else { &mut failed };
+                    set.insert(verb.to_owned());
                 }
             }
         }

@@ -57,8 +57,8 @@ impl Pod {
     fn of(overlay: &str) -> Self {
         let objects = objects(overlay);
         let spec = find(&objects, "Deployment")["spec"]["template"]["spec"].clone();
-        let all = list(&spec["containers"]).iter().chain(list(&spec["initContainers"]));
-        let container = all.filter(|container| container["name"] == "paramedic").next().unwrap().clone();
+        let mut all = list(&spec["containers"]).iter().chain(list(&spec["initContainers"]));
+        let container = all.find(|container| container["name"] == "paramedic").unwrap().clone();
         Self { objects, spec, container }
     }
 
@@ -68,10 +68,11 @@ impl Pod {
         let Typed::Serve(serve) = Cli::try_parse_from(words).unwrap().command else { panic!("it does not serve") };
         let path = serve.config.to_str().unwrap().to_owned();
         let (mount, rest) = self.mount(&path);
-        let map = &self.volume(mount)["configMap"]["name"];
-        let map =
-            self.objects.iter().find(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == *map);
-        (path, map.unwrap()["data"][rest].as_str().unwrap().to_owned())
+        let name = &self.volume(mount)["configMap"]["name"];
+        let is_it = |object: &&Value| object["kind"] == "ConfigMap" && object["metadata"]["name"] == *name;
+        let map = self.objects.iter().find(is_it).unwrap();
+        let text = map["data"][rest].as_str().unwrap().to_owned();
+        (path, text)
     }
 
     /// The mount that a path is below, and the rest of the path.
@@ -265,7 +266,7 @@ fn the_agent_of_each_overlay_starts_and_answers_its_probes() {
             let described = agent.api(None).get("/openapi.json", &[]).unwrap().json().unwrap();
             let monitored = kustomize::read(&monitor().join("service-monitor.yaml")).remove(0);
             let scraped = monitored["spec"]["endpoints"][0]["path"].as_str().unwrap().to_owned();
-            for path in ["/healthz", "/readyz", &scraped] {
+            for path in ["/healthz", "/readyz", scraped.as_str()] {
                 assert!(!described["paths"][path]["get"].is_null(), "{path} is no route");
             }
         }

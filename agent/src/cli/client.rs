@@ -107,19 +107,19 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, AskError> {
-        Self::of(connection, Some(authorization(connection)?))
+        let server = server(&connection.server)?;
+        if is_overheard(&server) {
+            output::warn(&format!("the token crosses the network to {server} in the clear; use https"));
+        }
+        Self::to(server, connection, Some(authorization(connection)?))
     }
 
     /// One that says to nobody who asks, for what needs no token.
     pub(super) fn anonymous(connection: &Connection) -> Result<Self, AskError> {
-        Self::of(connection, None)
+        Self::to(server(&connection.server)?, connection, None)
     }
 
-    fn of(connection: &Connection, authorization: Option<HeaderValue>) -> Result<Self, AskError> {
-        let server = server(&connection.server)?;
-        if authorization.is_some() && is_overheard(&server) {
-            output::warn(&format!("the token crosses the network to {server} in the clear; use https"));
-        }
+    fn to(server: Url, connection: &Connection, authorization: Option<HeaderValue>) -> Result<Self, AskError> {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(&server, connection.ca.as_deref())?)
             .connect_timeout(CONNECT_TIMEOUT)

@@ -75,7 +75,7 @@ impl Ward {
             let workload = || Workload { kind, name: name.to_owned() };
             let request = || EnvRequest { workload: workload(), container: Some(container.to_owned()) };
             let variable = Variable { name: "LOG_LEVEL".to_owned(), value: "debug".to_owned() };
-            let amounts = |memory: &str| ResourceAmounts { memory: Some(memory.to_owned()), ..Default::default() };
+            let amounts = |memory: &str| ResourceAmounts::from([("memory".to_owned(), Some(memory.to_owned()))]);
             let resources = SetResources {
                 workload: workload(),
                 container: container.to_owned(),
