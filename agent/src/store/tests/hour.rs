@@ -95,6 +95,7 @@ impl Ward {
             scope: "{}".to_owned(),
             undo: Undo::Impossible("they are gone".to_owned()),
             notes: Vec::new(),
+            doubt: None,
         };
         let call = ChangeCall { operation, target, arguments: "{}".to_owned() };
         let planned = PlannedChange { position, gives_back: None, call, preview };
