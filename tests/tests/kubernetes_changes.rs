@@ -1,7 +1,7 @@
 //! The changes of a Kubernetes target against a stand-in API server that is held to the record of a real one: what they do,
 //! what they rest on, what gives them back, and what becomes of them when the server fails.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "the helpers of a test may")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use super::super::Kubernetes;
 use super::super::pods::Page;
 use super::super::rollout::{Workload, WorkloadKind};
 use super::super::transport::{MANAGER, Query, What};
+use super::template;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{CallError, CallLimits, Quantity};
 
@@ -83,8 +84,8 @@ fn is_on_its_way(kind: WorkloadKind, object: &Value) -> bool {
 /// The reason of a Deployment's condition `Progressing`.
 fn progress(object: &Value) -> Option<&str> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let progressing = conditions.iter().find(|condition| condition["type"] == "Progressing")?;
-    progressing["reason"].as_str()
+    let is_it = |condition: &&Value| condition.get("type").and_then(Value::as_str) == Some("Progressing");
+    conditions.iter().find(is_it)?.get("reason")?.as_str()
 }
 
 fn number(object: &Value, pointer: &str) -> Option<i64> {
@@ -215,7 +216,7 @@ impl<'a> Needs<'a> {
     fn sum(&self, part: &str, resource: &str) -> f64 {
         let containers = self.template.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
         let of_container = |container: &Value| {
-            let text = container["resources"][part][resource].as_str()?;
+            let text = template::amount(container, part, resource)?;
             text.parse::<Quantity>().ok().map(Quantity::value)
         };
         self.pods * containers.filter_map(of_container).sum::<f64>()

@@ -58,7 +58,7 @@ impl Alteration for SetImage {
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {
         let Self { container, image, .. } = self;
         let found = template::container(object, container)?;
-        let is = found["image"].as_str().unwrap_or_default();
+        let is = found.get("image").and_then(Value::as_str).unwrap_or_default();
         let field = format!("image of {container}");
         let fact = |image: &str| Fact { name: field.clone(), value: image.to_owned() };
         let (before, after) = (Some(is.to_owned()), Some(image.clone()));
@@ -143,7 +143,7 @@ fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
 
 /// Refuse a request above its limit, which the server refuses without saying of what.
 fn check_order(container: &Value, set: &SetResources) -> Result<(), CallError> {
-    let is = |part: &'static str, resource: &str| container["resources"][part][resource].as_str().map(str::to_owned);
+    let is = |part: &'static str, resource: &str| template::amount(container, part, resource).map(str::to_owned);
     let after = |part: &'static str, amounts: &ResourceAmounts, resource: &str| {
         amounts.get(resource).cloned().unwrap_or_else(|| is(part, resource))
     };
@@ -178,7 +178,7 @@ impl Alteration for SetResources {
         for (part, amounts) in self.parts() {
             let mut patch = Map::new();
             for (resource, wanted) in amounts {
-                let is = container["resources"][part][resource].as_str();
+                let is = template::amount(container, part, resource);
                 let name = format!("{resource} {} of {}", part.trim_end_matches('s'), self.container);
                 let fact =
                     |amount: Option<&str>| Fact { name: name.clone(), value: amount.unwrap_or("none").to_owned() };

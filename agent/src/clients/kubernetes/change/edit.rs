@@ -177,8 +177,8 @@ impl<O: ChangeOp, A: Alteration> Edit<O, A> {
         let place = self.alteration.place();
         let path = place.path(&self.cluster);
         let path = place.subresource.map_or_else(|| path.clone(), |subresource| format!("{path}/{subresource}"));
-        let mut body = looked.draft.patch.clone();
-        body["metadata"] = json!({ "resourceVersion": version(&looked.object) });
+        let precondition = json!({ "resourceVersion": version(&looked.object) });
+        let body = with(looked.draft.patch.clone(), "metadata", precondition);
         let write = Write { verb: looked.draft.verb, path, body, is_rehearsal };
         self.cluster.write(limits, write, &place.what("change")).await
     }
@@ -338,6 +338,14 @@ pub(super) fn stop(limits: &CallLimits, halt: &Halt) -> Option<String> {
 pub(super) fn leaving_time_to_look(limits: &CallLimits) -> CallLimits {
     let left = limits.deadline.saturating_duration_since(Instant::now());
     CallLimits { deadline: limits.deadline.checked_sub(left / 4).unwrap_or(limits.deadline), ..*limits }
+}
+
+/// A JSON object with one field more.
+pub(super) fn with(mut object: Value, field: &str, value: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+    object
 }
 
 /// Which very object of its name it is.

@@ -121,12 +121,17 @@ impl UnsetEnv {
     }
 }
 
-fn environment(container: &Value) -> Vec<Value> {
-    container["env"].as_array().cloned().unwrap_or_default()
+pub(super) fn environment(container: &Value) -> Vec<Value> {
+    container.get("env").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 fn find<'a>(list: &'a [Value], name: &str) -> Option<(usize, &'a Value)> {
-    list.iter().enumerate().find(|(_, entry)| entry["name"] == name)
+    list.iter().enumerate().find(|(_, entry)| template::name(entry) == name)
+}
+
+/// What a variable is set to, if that is a plain value.
+fn plain(entry: &Value) -> Option<&str> {
+    entry.get("value")?.as_str()
 }
 
 /// The list with `variable` in it, in its place or at the end.
@@ -134,8 +139,8 @@ pub(super) fn set(list: &mut Vec<Value>, variable: &Variable) {
     let Variable { name, value } = variable;
     // As the server writes it.
     let entry = if value.is_empty() { json!({ "name": name }) } else { json!({ "name": name, "value": value }) };
-    match list.iter_mut().find(|entry| entry["name"] == *name) {
-        Some(there) if there.get("valueFrom").is_none() && there["value"].as_str().unwrap_or_default() == value => {}
+    match list.iter_mut().find(|entry| template::name(entry) == name) {
+        Some(there) if there.get("valueFrom").is_none() && plain(there).unwrap_or_default() == value => {}
         Some(there) => *there = entry,
         None => list.push(entry),
     }
@@ -151,7 +156,9 @@ fn state(entry: Option<&Value>, seal: &Seal) -> String {
 /// What a variable is set to, in words that tell no value.
 fn kind(entry: &Value) -> String {
     let Some(source) = entry.get("valueFrom").and_then(Value::as_object) else { return "a value".to_owned() };
-    let of = |name: &str| source.get(name).map(|of| (of["name"].as_str(), of["key"].as_str()));
+    let of = |name: &str| {
+        source.get(name).map(|of| (of.get("name").and_then(Value::as_str), of.get("key").and_then(Value::as_str)))
+    };
     match (of("secretKeyRef"), of("configMapKeyRef")) {
         (Some((Some(name), Some(key))), _) => format!("{key} of the Secret {name}"),
         (_, Some((Some(name), Some(key)))) => format!("{key} of the ConfigMap {name}"),
@@ -191,7 +198,7 @@ impl Turn<'_> {
     }
 
     fn differences(&self) -> Vec<Difference> {
-        let shown = |entry: &Value| match entry["value"].as_str() {
+        let shown = |entry: &Value| match plain(entry) {
             Some(value) if self.shows => value.to_owned(),
             _ => kind(entry),
         };
@@ -224,7 +231,7 @@ impl Turn<'_> {
 
     /// Single variables; none where that would leave them in another order, or join what must not be joined.
     fn by_name(&self) -> Option<Value> {
-        let names = |list: &[Value]| list.iter().map(|entry| entry["name"].clone()).collect::<Vec<_>>();
+        let names = |list: &[Value]| list.iter().map(|entry| template::name(entry).to_owned()).collect::<Vec<_>>();
         let mut reached = names(&self.is);
         reached.retain(|name| names(&self.wanted).contains(name));
         let added = names(&self.wanted).into_iter().filter(|name| !names(&self.is).contains(name));
@@ -271,7 +278,7 @@ fn draft(
     deed: &str,
 ) -> Result<Draft, CallError> {
     for turn in turns {
-        let twice = |name: &&&str| turn.is.iter().filter(|entry| entry["name"] == **name).count() > 1;
+        let twice = |name: &&&str| turn.is.iter().filter(|entry| template::name(entry) == **name).count() > 1;
         if let Some(name) = turn.names.iter().find(twice) {
             let container = turn.container;
             return Err(CallError::Invalid(format!(
@@ -365,7 +372,7 @@ impl Alteration for UnsetEnv {
             .into_iter()
             .map(|container| {
                 let is = environment(container);
-                let stays = |entry: &&Value| !self.names.iter().any(|name| entry["name"] == *name);
+                let stays = |entry: &&Value| !self.names.iter().any(|name| template::name(entry) == *name);
                 let wanted = is.iter().filter(stays).cloned().collect();
                 Turn { container: template::name(container), is, wanted, names: names().collect(), shows: true }
             })
@@ -390,12 +397,12 @@ impl Restore {
 
 /// The list with the variables in it as they were, each in its old place where the list is otherwise the same.
 fn restored(is: &[Value], was: &[&Was]) -> Vec<Value> {
-    let is_new = |entry: &Value| was.iter().any(|was| was.entry.is_none() && entry["name"] == was.name);
+    let is_new = |entry: &Value| was.iter().any(|was| was.entry.is_none() && template::name(entry) == was.name);
     let mut list: Vec<Value> = is.iter().filter(|entry| !is_new(entry)).cloned().collect();
     let mut entries: Vec<_> = was.iter().filter_map(|was| was.entry.as_ref()).collect();
     entries.sort_by_key(|(place, _)| *place);
     for (place, entry) in entries {
-        match list.iter_mut().find(|there| there["name"] == entry["name"]) {
+        match list.iter_mut().find(|there| template::name(there) == template::name(entry)) {
             Some(there) => *there = entry.clone(),
             None => list.insert((*place).min(list.len()), entry.clone()),
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::Kubernetes;
 use super::super::transport::{Lost, Query, Refusal, Verb, What, Write};
-use super::edit::{leaving_time_to_look, stop, uid};
+use super::edit::{leaving_time_to_look, stop, uid, with};
 use crate::domain::{CallError, CallLimits, ChangeCall, Difference, Done, Fact, Preview, Undo};
 use crate::journal::{Change, Halt, Performed, Settled, canonical, moved};
 use crate::policy::{Op, Permit, op};
@@ -42,7 +42,8 @@ struct Found {
 impl Found {
     fn read(pod: &Value) -> Self {
         let owner = pod.pointer("/metadata/ownerReferences/0");
-        let owner = owner.map(|owner| format!("{} {}", text(&owner["kind"]), text(&owner["name"])));
+        let of = |owner: &Value| Some(format!("{} {}", owner.get("kind")?.as_str()?, owner.get("name")?.as_str()?));
+        let owner = owner.and_then(of);
         Self {
             uid: uid(pod),
             node: pod.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),
@@ -50,10 +51,6 @@ impl Found {
             is_ending: pod.pointer("/metadata/deletionTimestamp").is_some(),
         }
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 impl Evict {
@@ -81,10 +78,11 @@ impl Evict {
     }
 
     async fn send(&self, limits: &CallLimits, uid: &str, is_rehearsal: bool) -> Result<Value, Lost> {
-        let mut options = json!({ "preconditions": { "uid": uid } });
-        if let Some(grace) = self.eviction.grace {
-            options["gracePeriodSeconds"] = json!(grace);
-        }
+        let options = json!({ "preconditions": { "uid": uid } });
+        let options = match self.eviction.grace {
+            Some(grace) => with(options, "gracePeriodSeconds", json!(grace)),
+            None => options,
+        };
         let body = json!({
             "apiVersion": "policy/v1",
             "kind": "Eviction",

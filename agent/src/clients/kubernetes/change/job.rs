@@ -71,22 +71,23 @@ impl RunJob {
 
     /// The CronJob and its template, whose text may hold values that nobody may read.
     fn ground(&self, cron_job: &Value) -> Vec<Fact> {
-        let mark = self.cluster.seal.mark(&canonical(&cron_job["spec"]["jobTemplate"]));
+        let mark = self.cluster.seal.mark(&canonical(template_of(cron_job)));
         vec![Fact { name: "template".to_owned(), value: mark }, uid(cron_job)]
     }
 
     fn job(&self, cron_job: &Value, name: &str) -> Value {
-        let template = &cron_job["spec"]["jobTemplate"];
-        let mut spec = template["spec"].clone();
+        let template = template_of(cron_job);
+        let mut spec = template.get("spec").cloned().unwrap_or_default();
         let containers = spec.pointer_mut("/template/spec/containers").and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
-            let mut list = container["env"].as_array().cloned().unwrap_or_default();
+            let mut list = env::environment(container);
             self.start.variables.iter().for_each(|variable| env::set(&mut list, variable));
-            if !list.is_empty() {
-                container["env"] = Value::Array(list);
+            if let (false, Some(container)) = (list.is_empty(), container.as_object_mut()) {
+                container.insert("env".to_owned(), Value::Array(list));
             }
         }
-        let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        let mut annotations =
+            template.pointer("/metadata/annotations").and_then(Value::as_object).cloned().unwrap_or_default();
         annotations.insert(INSTANTIATE.to_owned(), json!("manual"));
         json!({
             "apiVersion": "batch/v1",
@@ -94,7 +95,7 @@ impl RunJob {
             "metadata": {
                 "name": name,
                 "namespace": self.cluster.namespace,
-                "labels": template["metadata"]["labels"],
+                "labels": template.pointer("/metadata/labels"),
                 "annotations": annotations,
             },
             "spec": spec,
@@ -122,6 +123,11 @@ impl RunJob {
         let answer = Some(json!({ "job": job }).to_string());
         Done { objects: 1, differences, answer, incomplete: None, inverse: None }
     }
+}
+
+/// The template of the Jobs that a CronJob makes.
+fn template_of(cron_job: &Value) -> &Value {
+    cron_job.pointer("/spec/jobTemplate").unwrap_or(&Value::Null)
 }
 
 /// The Job of the plan.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::Kubernetes;
 use super::super::rollout::{Workload, WorkloadKind};
 use super::super::transport::Verb;
-use super::edit::{Alteration, Back, Draft, Place};
+use super::edit::{Alteration, Back, Draft, Place, with};
 use super::revisions::{self, Revision};
 use super::{care, template};
 use crate::domain::{CallError, CallLimits, Difference, Fact, Operation};
@@ -92,7 +92,7 @@ fn differences(is: &Value, revision: &Revision, current: Option<&Revision>) -> V
     let (is, then) = (containers(is), containers(&revision.template));
     let image = |list: &[Value], name: &str| {
         let found = list.iter().find(|container| template::name(container) == name)?;
-        found["image"].as_str().map(str::to_owned)
+        found.get("image")?.as_str().map(str::to_owned)
     };
     let mut names: Vec<_> = is.iter().chain(&then).map(template::name).collect();
     names.sort_unstable();
@@ -124,12 +124,11 @@ impl Alteration for Rollback {
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, revisions: &Vec<Revision>) -> Result<Draft, CallError> {
-        let is = &object["spec"]["template"];
+        let is = template::of(object);
         let current = revisions.iter().find(|revision| revisions::is_same(&revision.template, is));
         let earlier = self.choose(revisions, current)?;
         let is_there = current.is_some_and(|current| current.name == earlier.name);
-        let mut wanted = earlier.template.clone();
-        wanted["$patch"] = json!("replace");
+        let wanted = with(earlier.template.clone(), "$patch", json!("replace"));
         let mut notes = vec![template::consequence(self.workload.kind, object)];
         if earlier.available > 0 {
             let pods = earlier.available;
@@ -182,6 +181,6 @@ impl Alteration for Rollback {
     ) -> Result<bool, CallError> {
         let earlier = ground.iter().find(|fact| fact.name == EARLIER);
         let kept = revisions.iter().find(|revision| earlier.is_some_and(|fact| fact.value == revision.name));
-        Ok(kept.is_some_and(|kept| revisions::is_same(&kept.template, &object["spec"]["template"])))
+        Ok(kept.is_some_and(|kept| revisions::is_same(&kept.template, template::of(object))))
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Around {
 fn replicas(object: &Value) -> u32 {
     let given = object.pointer("/spec/replicas").and_then(Value::as_u64);
     // A Scale leaves out a zero; a workload always says its number.
-    let absent = u32::from(object["kind"] != "Scale");
+    let absent = u32::from(object.get("kind").and_then(Value::as_str) != Some("Scale"));
     given.map_or(absent, |given| u32::try_from(given).unwrap_or(u32::MAX))
 }
 
@@ -67,7 +67,7 @@ impl Alteration for Scale {
         let more = self.replicas.saturating_sub(replicas(object));
         let quotas = match more {
             0 => Vec::new(),
-            more => care::quotas(cluster, limits, &object["spec"]["template"], more).await?,
+            more => care::quotas(cluster, limits, template::of(object), more).await?,
         };
         Ok(Around { autoscaler, quotas })
     }

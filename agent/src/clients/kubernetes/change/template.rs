@@ -22,8 +22,19 @@ pub(super) fn containers(object: &Value) -> impl Iterator<Item = &Value> {
     object.pointer("/spec/template/spec/containers").and_then(Value::as_array).into_iter().flatten()
 }
 
-pub(super) fn name(container: &Value) -> &str {
-    container["name"].as_str().unwrap_or_default()
+/// What a container or a variable is called.
+pub(super) fn name(named: &Value) -> &str {
+    named.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// An amount of a container: `part` is `requests` or `limits`.
+pub(super) fn amount<'a>(container: &'a Value, part: &str, resource: &str) -> Option<&'a str> {
+    container.get("resources")?.get(part)?.get(resource)?.as_str()
+}
+
+/// The template of a workload's pods.
+pub(super) fn of(object: &Value) -> &Value {
+    object.pointer("/spec/template").unwrap_or(&Value::Null)
 }
 
 /// The container of that name. The server would add one that is not there.
