@@ -111,6 +111,16 @@ pub(super) enum Lost {
     Unanswered(CallError),
 }
 
+impl Lost {
+    /// What went wrong, for those to whom it is the same whether something was written.
+    pub(super) fn into_error(self) -> CallError {
+        match self {
+            Self::Refused(refusal) => refusal.error,
+            Self::Unsent(error) | Self::Failed(error) | Self::Unanswered(error) => error,
+        }
+    }
+}
+
 /// A no of the server.
 #[derive(Debug)]
 pub(super) struct Refusal {
