@@ -17,7 +17,9 @@ pub(super) use document::Problems;
 pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{Actor, Mode, PluginName, PluginVerb, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
+use crate::domain::{
+    Actor, Mode, PluginName, PluginVerb, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes,
+};
 use crate::recording::RecordingError;
 use crate::runner::{LeaseRefusal, PlanRefusal, Refusal};
 use crate::scheduler;

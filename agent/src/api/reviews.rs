@@ -78,12 +78,7 @@ pub trait Reviewer: Send + Sync {
     async fn identify(&self, token: &str, audience: &str) -> Result<Option<Identity>, CallError>;
 
     /// Whether they may do this with a plugin, or with all of them.
-    async fn permits(
-        &self,
-        who: &Identity,
-        verb: PluginVerb,
-        plugin: Option<&PluginName>,
-    ) -> Result<bool, CallError>;
+    async fn permits(&self, who: &Identity, verb: PluginVerb, plugin: Option<&PluginName>) -> Result<bool, CallError>;
 }
 
 /// What a cluster says of callers, and what it said not long ago.

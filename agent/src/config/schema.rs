@@ -96,7 +96,10 @@ fn auth() -> Value {
     let kubernetes = object(
         "Those whom a cluster knows may ask what its Roles let them do with `plugins.paramedic.dev`.",
         [
-            required("target", text("The Kubernetes target whose API server is asked, in whose namespace the Roles lie.")),
+            required(
+                "target",
+                text("The Kubernetes target whose API server is asked, in whose namespace the Roles lie."),
+            ),
             optional("audience", with_default(audience, "paramedic")),
             optional("rate", rate("How often each of them may ask; like the tokens unless it says otherwise.")),
         ],

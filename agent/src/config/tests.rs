@@ -380,11 +380,12 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
 #[test]
 fn those_whom_a_cluster_knows_need_no_token_in_the_file() {
     let read = |callers: &str| {
-        parse(&format!("auth: {{ rate: {{ burst: 7 }}, kubernetes: {callers} }}\ntargets: {{ kubernetes: {{ prod: {{ namespace: shop }} }} }}"))
+        parse(&format!(
+            "auth: {{ rate: {{ burst: 7 }}, kubernetes: {callers} }}\ntargets: {{ kubernetes: {{ prod: {{ namespace: shop }} }} }}"
+        ))
     };
-    let callers = |audience: &str, rate| {
-        Some(ClusterCallers { target: target("prod"), audience: audience.to_owned(), rate })
-    };
+    let callers =
+        |audience: &str, rate| Some(ClusterCallers { target: target("prod"), audience: audience.to_owned(), rate });
     let rate = Rate { per_minute: Rate::DEFAULT.per_minute, burst: 7 };
     let auth = read("{ target: prod }").unwrap().auth;
     assert_eq!((auth.is_nobody(), auth.kubernetes), (false, callers("paramedic", rate)));
@@ -393,9 +394,18 @@ fn those_whom_a_cluster_knows_need_no_token_in_the_file() {
     assert_eq!(auth.kubernetes, callers("https://paramedic.example.org", Rate { per_minute: 9, ..rate }));
     for (wrong, expected) in [
         ("{}", "auth.kubernetes: `target` is missing"),
-        ("{ target: prd }", "auth.kubernetes.target: there is no kubernetes target `prd`; choose from prod (did you mean `prod`?)"),
-        ("{ target: prod, audience: 'a b' }", "auth.kubernetes.audience: an audience has at most 253 signs of ASCII, and no spaces"),
-        ("{ target: prod, audience: https://kubernetes.default.svc }", "auth.kubernetes.audience: every pod has a token for this"),
+        (
+            "{ target: prd }",
+            "auth.kubernetes.target: there is no kubernetes target `prd`; choose from prod (did you mean `prod`?)",
+        ),
+        (
+            "{ target: prod, audience: 'a b' }",
+            "auth.kubernetes.audience: an audience has at most 253 signs of ASCII, and no spaces",
+        ),
+        (
+            "{ target: prod, audience: https://kubernetes.default.svc }",
+            "auth.kubernetes.audience: every pod has a token for this",
+        ),
         ("{ target: prod, audiences: [a] }", "auth.kubernetes.audiences: there is no such field"),
     ] {
         let told = read(wrong).unwrap_err().to_string();

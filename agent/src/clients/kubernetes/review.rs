@@ -62,7 +62,8 @@ impl Kubernetes {
             "spec": { "token": token, "audiences": [audience] },
         });
         let what = What::new("review a token (create tokenreviews)", "way to review a token");
-        let status: TokenStatus = self.review(limits, "/apis/authentication.k8s.io/v1/tokenreviews", body, &what).await?;
+        let status: TokenStatus =
+            self.review(limits, "/apis/authentication.k8s.io/v1/tokenreviews", body, &what).await?;
         Ok(owner(status, audience))
     }
 
