@@ -89,6 +89,10 @@ bench *groups: guests plugins
     cargo build --locked --release --package paramedic --package paramedic-bench
     "{{ target }}/release/bench" {{ groups }}
 
+# Builds the image of the agent with its plugins, by podman or docker.
+image tag="paramedic:0.1.0":
+    $(command -v podman || command -v docker || echo podman) build --file deploy/Containerfile --tag {{ tag }} .
+
 # What has to pass before a change is taken, in this order.
 ci: lint _advisories test doc (demo "--once")
 

@@ -10,6 +10,7 @@ mod doctor;
 mod dumps;
 mod intake;
 mod memory;
+mod rbac;
 mod reload;
 mod seal;
 mod sweeps;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 pub use doctor::examine;
 pub use dumps::forbid_core_dumps;
+pub use rbac::{Place, examine_rights, in_one_cluster, places};
 pub use sweeps::check_runner;
 
 use crate::api::{self, Tokens};

@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and the commands that ask a running agent.
 //!
-//! `serve` and `doctor` need the whole agent, and `config` its configuration, so `main` sees to them; everything else is a question to an agent,
+//! `serve`, `doctor` and `rbac --check` need what the agent is made of, and `config` and `rbac` its configuration, so `main` sees to them; everything else is a question to an agent,
 //! asked over the same HTTP API that everybody has. This module knows the API's shapes and cards and nothing of what is
 //! behind them.
 //!
@@ -17,6 +17,8 @@ mod leases;
 mod output;
 mod plans;
 mod plugins;
+mod probe;
+mod rbac;
 mod replay;
 mod run;
 mod runs;
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use doctor::report;
+pub use rbac::{Rbac, ServiceAccount, role};
 
 use crate::clock::SystemClock;
 use client::{AskError, Client};
@@ -70,6 +73,10 @@ pub enum Command {
     Serve(Serve),
     /// Try every target and every plugin, and say what is wrong and how to mend it.
     Doctor(Doctor),
+    /// Ask whether an agent lives or is ready, without a token; exits with 0 if so, and with 3 if not.
+    Probe(probe::Probe),
+    /// Print the smallest Role of Kubernetes for what is granted, or compare it with what the agent may really do.
+    Rbac(Rbac),
     /// Look at the configuration, or have the agent read it again.
     #[command(subcommand)]
     Config(Configuration),
@@ -237,6 +244,11 @@ pub fn plugins(connection: &Connection, plugins: plugins::Plugins) -> ExitCode {
         Ok(suite) => alone(async || suite.execute().await),
         Err(plugins) => ask(connection, async |client| plugins.execute(&client).await),
     }
+}
+
+/// Ask how an agent is, and tell the exit code.
+pub fn probe(connection: &Connection, probe: probe::Probe) -> ExitCode {
+    alone(async || probe.execute(connection).await)
 }
 
 /// Have an agent read its configuration again, print what was different, and tell the exit code.

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Token(token) => cli::token(token),
         Command::Serve(serve) => told(self::serve(&serve)),
         Command::Doctor(doctor) => told(self::doctor(&doctor)),
+        Command::Probe(probe) => cli::probe(&arguments.connection, probe),
+        Command::Rbac(rbac) => told(self::rbac(&rbac)),
         Command::Config(Configuration::Check { config }) => told(check(&config)),
         Command::Config(Configuration::Reload(reload)) => cli::reload(&arguments.connection, reload),
         Command::Config(Configuration::Schema) => cli::print(&format!("{:#}\n", config::schema())),
@@ -46,6 +48,19 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     let diagnoses = runtime()?.block_on(app::examine(&config))?;
     Ok(cli::report(&diagnoses))
+}
+
+fn rbac(arguments: &cli::Rbac) -> anyhow::Result<ExitCode> {
+    app::forbid_core_dumps()?;
+    let config = Config::load(&arguments.config)?;
+    let places = app::places(&config, arguments.target.as_ref())?;
+    if arguments.check {
+        return Ok(cli::report(&runtime()?.block_on(app::examine_rights(&config, &places))?));
+    }
+    app::in_one_cluster(&places)?;
+    let role =
+        |place: &app::Place| cli::role(&place.targets, &place.namespace, &place.needs, &arguments.service_account);
+    Ok(cli::print(&places.iter().map(role).collect::<String>()))
 }
 
 fn check(path: &Path) -> anyhow::Result<ExitCode> {

@@ -8,6 +8,7 @@
 //! of a redirect) is compared through the permit: see [`Permit::admit_key`] and [`Permit::admit_path`].
 
 pub mod op;
+pub mod rbac;
 
 use std::marker::PhantomData;
 

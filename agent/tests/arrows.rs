@@ -61,7 +61,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "cli",
-        &["domain", "clock", "config", "recording", "replay", "api"],
+        &["domain", "clock", "policy", "config", "recording", "replay", "api"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
 ];

@@ -260,7 +260,7 @@ async fn a_rollback_without_proof_wants_a_number() {
     );
     let named = client.rollback(permit(), deployment("api"), Some(1)).unwrap();
     let planned = preview(&named).await;
-    assert!(planned.notes.iter().any(|note| note.contains("not proven")), "{planned:?}");
+    assert!(planned.doubt.as_ref().is_some_and(|doubt| doubt.contains("not proven")), "{planned:?}");
     done(&named, &planned).await;
     let unknown = client.rollback(permit(), deployment("api"), Some(77)).unwrap().preview(&limits(AMPLE)).await;
     assert!(matches!(unknown, Err(CallError::NotFound(text)) if text.contains("does not keep")));

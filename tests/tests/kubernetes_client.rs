@@ -9,7 +9,10 @@ use kubernetes_stand_in::{Cluster, Fault, Metrics, Trouble, Usage};
 use paramedic::clients::kubernetes::{
     Access, KEY_BYTES, Kubernetes, LogQuery, ObjectQuery, PodRef, Seal, Settings, Workload, WorkloadKind,
 };
-use paramedic::domain::{CallError, CallLimits, ChangeBounds, Grant, Operation, Secret, Severity, System, Target};
+use paramedic::domain::{
+    CallError, CallLimits, ChangeBounds, Diagnosis, Grant, Operation, PluginName, Secret, Severity, System, Target,
+};
+use paramedic::policy::rbac::Needs;
 use paramedic::policy::{Grants, Op, Permit, decide};
 use serde_json::{Value, json};
 
@@ -23,16 +26,20 @@ fn limits(time: Duration) -> CallLimits {
     CallLimits { deadline: Instant::now() + time, answer_bytes: 1 << 20 }
 }
 
-fn permit<O: Op>() -> Permit<O> {
+fn grant(operations: &[Operation]) -> Grant {
     let resources = ["pods", "deployments.apps", "configmaps"];
-    let grant = Grant {
+    Grant {
         target: Target { system: System::Kubernetes, name: "prod".parse().unwrap() },
-        operations: Operation::of_system(System::Kubernetes).collect(),
+        operations: operations.to_vec(),
         keys: vec![],
         paths: vec![],
         resources: resources.map(|resource| resource.parse().unwrap()).to_vec(),
         changes: ChangeBounds::default(),
-    };
+    }
+}
+
+fn permit<O: Op>() -> Permit<O> {
+    let grant = grant(&Operation::of_system(System::Kubernetes).collect::<Vec<_>>());
     decide::<O>(&Grants::new("probe".parse().unwrap(), vec![grant]), "prod").unwrap()
 }
 
@@ -247,11 +254,24 @@ async fn the_cluster_has_to_prove_who_it_is() {
 }
 
 #[tokio::test]
-async fn the_doctor_tells_whether_the_agent_may_look() {
+async fn the_doctor_tells_what_the_agent_may_not_do_and_what_nothing_needs() {
     let (cluster, client) = seeded().await;
-    assert_eq!(client.diagnose().await[0].severity, Severity::Ok);
+    let (plugin, target): (PluginName, _) = ("probe".parse().unwrap(), "prod".parse().unwrap());
+    let line = grant(&[Operation::KubernetesListPods, Operation::KubernetesReadLog]);
+    let needs = Needs::of(&[target], [(&plugin, &line)]);
+    let found = client.diagnose(&needs).await;
+    let more = |line: &Diagnosis| line.severity == Severity::Warning && line.message.contains("watch events in");
+    assert!(found.iter().any(more), "{found:?}");
+    let last = found.last().unwrap();
+    assert!(last.severity == Severity::Ok && last.message.contains("all 3 rights"), "{last:?}");
+
     cluster.delete("rbac.authorization.k8s.io/v1/RoleBinding", "shop", "agent");
     cluster.delete("rbac.authorization.k8s.io/v1/RoleBinding", "shop", "agent-actions");
-    let found = client.diagnose().await.remove(0);
-    assert!(found.severity == Severity::Error && found.remedy.unwrap().contains("Role"), "{}", found.message);
+    let found = client.diagnose(&needs).await;
+    let missing: Vec<_> = found.iter().filter(|it| it.severity == Severity::Error).map(|it| &it.message).collect();
+    assert_eq!(missing.len(), 3, "{missing:?}");
+    assert!(
+        missing.iter().any(|it| it.contains("may not list pods") && it.contains("probe (list-pods)")),
+        "{missing:?}"
+    );
 }

@@ -341,6 +341,7 @@ async fn a_mistyped_name_leaves_no_key() {
             ground: vec![],
             scope: r#"{"held":9,"most":9,"until_ms":9999999999999}"#.to_owned(),
             undo: Undo::Impossible(String::new()),
+            doubt: None,
             notes: vec![],
         };
         for change in [pause(&queue), resume(&queue)] {

@@ -28,9 +28,7 @@ pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
         report.extend(client.diagnose().await);
     }
     report.extend(join_all(targets.http.values().map(|client| client.diagnose())).await.into_iter().flatten());
-    for client in targets.kubernetes.values() {
-        report.extend(client.diagnose().await);
-    }
+    report.extend(super::rbac::compare(&super::rbac::places(config, None)?, &targets.kubernetes).await);
     report.extend(tokens(config, SystemClock.now()));
     report.extend(callers(config, &targets).await);
     report.extend(plugins(config, targets).await?);

@@ -102,7 +102,7 @@ fn plain(problem: &Problem) -> String {
 pub(super) struct Client {
     http: reqwest::Client,
     server: Url,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -111,6 +111,15 @@ impl Client {
         if is_overheard(&server) {
             output::warn(&format!("the token crosses the network to {server} in the clear; use https"));
         }
+        Self::to(server, connection, Some(authorization(connection)?))
+    }
+
+    /// One that says to nobody who asks, for what needs no token.
+    pub(super) fn anonymous(connection: &Connection) -> Result<Self, AskError> {
+        Self::to(server(&connection.server)?, connection, None)
+    }
+
+    fn to(server: Url, connection: &Connection, authorization: Option<HeaderValue>) -> Result<Self, AskError> {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(&server, connection.ca.as_deref())?)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -120,7 +129,7 @@ impl Client {
             .user_agent(concat!("paramedic/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| AskError::Unreachable { server: server.clone(), source })?;
-        Ok(Self { http, server, authorization: authorization(connection)? })
+        Ok(Self { http, server, authorization })
     }
 
     /// Look something up.
@@ -130,6 +139,12 @@ impl Client {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.ask(self.request(Method::GET, url).timeout(LOOKUP_TIMEOUT)).await
+    }
+
+    /// Whether the agent answers a path with 200.
+    pub(super) async fn is_well(&self, path: &str) -> Result<bool, AskError> {
+        let request = self.request(Method::GET, self.url(&[path])).timeout(LOOKUP_TIMEOUT);
+        Ok(request.send().await.map_err(|error| self.silence(error))?.status() == StatusCode::OK)
     }
 
     /// Read something as it is kept.
@@ -228,7 +243,11 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+        let request = self.http.request(method, url);
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+            None => request,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AskError> {

@@ -23,6 +23,7 @@ mod names;
 mod objects;
 mod pods;
 mod review;
+mod rights;
 mod rollout;
 mod seal;
 mod transport;
@@ -44,6 +45,7 @@ pub use usage::Usage;
 
 use crate::domain::{CallError, CallLimits, ChangeCall, Diagnosis, TargetName};
 use crate::journal::Change;
+use crate::policy::rbac::Needs;
 use crate::policy::{Permit, op};
 use names::checked_namespace;
 
@@ -87,9 +89,10 @@ impl Kubernetes {
         Ok(Self { name, namespace, access, seal, client: OnceCell::new() })
     }
 
-    /// What is wrong with the target, for its operator.
-    pub async fn diagnose(&self) -> Vec<Diagnosis> {
-        doctor::examine(self).await
+    /// What is wrong with the target, for its operator: whether it can be reached, and how the agent's rights there differ from
+    /// those that are needed.
+    pub async fn diagnose(&self, needs: &Needs) -> Vec<Diagnosis> {
+        doctor::examine(self, needs).await
     }
 
     /// One object as JSON.

@@ -64,6 +64,8 @@ pub struct Preview {
     pub scope: String,
     /// Whether it can be given back.
     pub undo: Undo,
+    /// Why somebody who did not ask for it has to agree, whatever the configuration says.
+    pub doubt: Option<String>,
     /// What else somebody should know before saying yes.
     pub notes: Vec<String>,
 }

@@ -79,7 +79,7 @@ pub struct Approval {
 }
 
 /// Whether people who did not ask for a plan have to agree before it is applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Approvers {
     /// Nobody has to.
     #[default]

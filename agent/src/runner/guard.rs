@@ -64,17 +64,20 @@ impl InForce {
 }
 
 impl Rules {
-    /// What is asked of a plan.
     /// Whether a run is recorded.
     pub(super) fn record(&self, run: &Run) -> bool {
         self.plugins.get(&run.plugin).copied().unwrap_or_default().recordings.take(run.mode)
     }
 
+    /// What is asked of a plan. One that rests on a doubt needs somebody else who shares it.
     pub(super) fn of(&self, plan: &Plan) -> PluginRules {
-        match plan.undoes {
-            Some(_) => PluginRules::default(),
-            None => self.plugins.get(&plan.plugin).copied().unwrap_or_default(),
+        if plan.undoes.is_some() {
+            return PluginRules::default();
         }
+        let rules = self.plugins.get(&plan.plugin).copied().unwrap_or_default();
+        let is_doubtful = plan.changes.iter().any(|change| change.preview.doubt.is_some());
+        let least = if is_doubtful { Approvers::One } else { Approvers::None };
+        PluginRules { approvers: rules.approvers.max(least), ..rules }
     }
 }
 

@@ -25,7 +25,7 @@ use serde_json::json;
 
 use super::StoreError;
 use super::columns::{Columns, collect, integer, millis};
-use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp};
+use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp, canonical};
 use rows::Claims;
 
 pub(super) use strangers::{Search, Strangers};
@@ -132,7 +132,7 @@ pub(super) fn append(
     run: Option<&RunId>,
     body: &impl Serialize,
 ) -> Result<(), StoreError> {
-    let body = canonical(body)?;
+    let body = in_canonical_form(body)?;
     let (seq, prev) = tip(db)?.map_or((1, NOTHING), |head| (head.seq + 1, head.hash));
     let (seq, time) = (integer(seq), millis(time));
     let hash = hash(&Sealed { seq, time, kind: kind.as_str(), run, body: &body, prev: &prev });
@@ -224,8 +224,8 @@ fn hash(link: &Sealed<'_>) -> Digest {
     Digest::of(text.as_bytes())
 }
 
-fn canonical(body: &impl Serialize) -> Result<String, StoreError> {
-    serde_json_canonicalizer::to_string(body).map_err(|error| StoreError::Invalid(error.to_string()))
+fn in_canonical_form(body: &impl Serialize) -> Result<String, StoreError> {
+    canonical::to_string(body).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
 /// What the link about the end of a run says.

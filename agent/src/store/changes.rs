@@ -3,10 +3,12 @@
 //! A change is recorded twice: as an intent before it is done, together with what an hour allows, and with what became of it
 //! afterwards. One whose agent died in between keeps its intent alone, and is `unknown` when the store is opened again.
 
+pub(super) mod hour;
 mod json;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 use serde_json::json;
 
 use super::chain::rows::Claims;
@@ -15,17 +17,11 @@ use super::columns::{Columns, collect, integer, millis};
 use super::{Bounds, SqliteStore, StoreError, guards, leases};
 use crate::domain::{ChangeRecord, Digest, Fate, Plan, PlannedChange, PluginName, Run, RunId, Timestamp};
 
-/// The time that a bound `per_hour` counts.
-pub(super) const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
-
 const INSERT: &str = "INSERT INTO changes (run, position, sequence, plugin, operation, target, objects, intended, settled, \
      fate, detail, planned) VALUES ((SELECT seq FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 const SETTLE: &str = "UPDATE changes SET settled = ?3, fate = ?4, detail = ?5, done = ?6, objects = ifnull(?7, objects) \
-     WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND position = ?2 AND (fate IS NULL OR fate = 'unknown')";
-
-const TOUCHED: &str = "SELECT ifnull(sum(objects), 0) FROM changes WHERE plugin = ?1 AND operation = ?2 AND target = ?3 \
-     AND intended > ?4 AND (fate IS NULL OR fate IN ('applied', 'unknown'))";
+     WHERE run = ?1 AND position = ?2 AND (fate IS NULL OR fate = 'unknown')";
 
 const GIVEN_BACK: &str = "UPDATE changes SET undone_by = ?3 WHERE run = ?1 AND position = ?2 AND undone_by IS NOT ?3";
 
@@ -118,27 +114,8 @@ impl ChangeStore for SqliteStore {
         gives_back: Option<(RunId, u32)>,
     ) -> Result<(), StoreError> {
         let clock = self.clock.clone();
-        let done = match &fate {
-            Fate::Applied(done) => Some((json(&json::Done::from(done))?, integer(done.objects))),
-            Fate::Unchanged | Fate::Conflict(_) | Fate::Failed(_) | Fate::Unknown(_) => None,
-        };
-        let write = move |db: &Connection| {
-            let (text, objects) = done.as_ref().map_or((None, None), |(text, objects)| (Some(text), Some(objects)));
-            let values =
-                params![run.as_bytes(), position, millis(clock.now()), fate.as_str(), detail(&fate), text, objects,];
-            let Some(number) = number_of(db, &run)? else { return Ok(()) };
-            let place = Place { run: &run, number, position };
-            place.update(
-                db,
-                |db| Ok(db.prepare_cached(SETTLE)?.execute(values)? > 0),
-                |rows| link_settled(db, clock.now(), &place, &rows),
-            )?;
-            if let (Fate::Applied(_) | Fate::Unchanged, Some((undone, position))) = (&fate, &gives_back) {
-                give_back(db, clock.now(), (undone, *position), &run)?;
-            }
-            Ok(())
-        };
-        self.writer.write_patiently(write).await
+        let settlement = Settlement::of(run, position, fate, gives_back)?;
+        self.writer.write_patiently(move |db| settlement.record(db, clock.now())).await
     }
 
     async fn unknown_changes(&self) -> Result<Vec<(RunId, ChangeRecord)>, StoreError> {
@@ -153,7 +130,7 @@ pub fn plan_digest(plan: &Plan) -> Digest {
 
 fn canonical(plan: &Plan) -> String {
     // A plan is plain data with names for keys, which always has a form in JSON.
-    serde_json_canonicalizer::to_string(&json::Plan::from(plan)).unwrap_or_default()
+    crate::domain::canonical::to_string(&json::Plan::from(plan)).unwrap_or_default()
 }
 
 /// The plan that a run made, ready to be recorded with its end.
@@ -178,6 +155,51 @@ impl NewPlan {
         let (digest, expires) = (self.digest.hex(), self.expires.as_millis());
         let body = json!({ "digest": digest, "expires": expires, "rows": Claims::of_plan(db, run)? });
         chain::append(db, Kind::PlanMade, now, Some(id), &body)
+    }
+}
+
+/// What became of a change, ready to be recorded.
+pub(super) struct Settlement {
+    run: RunId,
+    position: u32,
+    fate: Fate,
+    /// As JSON, and how many things it touched.
+    done: Option<(String, i64)>,
+    gives_back: Option<(RunId, u32)>,
+}
+
+impl Settlement {
+    pub(super) fn of(
+        run: RunId,
+        position: u32,
+        fate: Fate,
+        gives_back: Option<(RunId, u32)>,
+    ) -> Result<Self, StoreError> {
+        let done = match &fate {
+            Fate::Applied(done) => Some((json(&json::Done::from(done))?, integer(done.objects))),
+            Fate::Unchanged | Fate::Conflict(_) | Fate::Failed(_) | Fate::Unknown(_) => None,
+        };
+        Ok(Self { run, position, fate, done, gives_back })
+    }
+
+    pub(super) fn record(&self, db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+        let Self { run, position, fate, done, gives_back } = self;
+        let Some(number) = number_of(db, run)? else { return Ok(()) };
+        let (text, objects) = done.as_ref().map_or((None, None), |(text, objects)| (Some(text), Some(*objects)));
+        if let Some(objects) = objects {
+            hour::correct(db, number, *position, objects)?;
+        }
+        let values = params![number, position, millis(now), fate.as_str(), detail(fate), text, objects];
+        let place = Place { run, number, position: *position };
+        place.update(
+            db,
+            |db| Ok(db.prepare_cached(SETTLE)?.execute(values)? > 0),
+            |rows| link_settled(db, now, &place, &rows),
+        )?;
+        if let (Fate::Applied(_) | Fate::Unchanged, Some((undone, position))) = (fate, gives_back) {
+            give_back(db, now, (undone, *position), run)?;
+        }
+        Ok(())
     }
 }
 
@@ -286,19 +308,40 @@ fn give_back(db: &Connection, now: Timestamp, (run, position): (&RunId, u32), by
     )
 }
 
+/// What the link about a new change says.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    plugin: &'a str,
+    position: u32,
+    fate: Option<&'a str>,
+    detail: Option<&'a str>,
+    planned: json::PlannedChange,
+    rows: Claims,
+}
+
+/// What the link about a change that is over says.
+#[derive(Serialize)]
+struct Settled<'a> {
+    position: u32,
+    fate: Option<&'a str>,
+    detail: Option<&'a str>,
+    done: Option<json::Done>,
+    rows: &'a Claims,
+}
+
 /// Link what a change is to be, or was passed over.
 fn link_new(db: &Connection, now: Timestamp, change: &NewChange, fate: Option<&Fate>) -> Result<(), StoreError> {
     // The row refers to its run.
     let Some(number) = number_of(db, &change.run)? else { return Err(StoreError::UnknownRun(change.run)) };
     let kind = if fate.is_some() { Kind::ChangePassedOver } else { Kind::ChangeIntended };
-    let body = json!({
-        "plugin": change.plugin.as_str(),
-        "position": change.position,
-        "fate": fate.map(Fate::as_str),
-        "detail": fate.and_then(detail),
-        "planned": json::PlannedChange::from(&change.planned),
-        "rows": Claims::of_change(db, number, change.position)?,
-    });
+    let body = Recorded {
+        plugin: change.plugin.as_str(),
+        position: change.position,
+        fate: fate.map(Fate::as_str),
+        detail: fate.and_then(detail),
+        planned: (&change.planned).into(),
+        rows: Claims::of_change(db, number, change.position)?,
+    };
     chain::append(db, kind, now, Some(&change.run), &body)
 }
 
@@ -309,8 +352,8 @@ fn link_settled(db: &Connection, now: Timestamp, place: &Place<'_>, rows: &Claim
     let (fate, detail, done): (Option<String>, Option<String>, Option<String>) =
         db.prepare_cached(sql)?.query_row((number, position), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     // It was written a moment ago, by us.
-    let done: Option<serde_json::Value> = done.and_then(|done| serde_json::from_str(&done).ok());
-    let body = json!({ "position": position, "fate": fate, "detail": detail, "done": done, "rows": rows });
+    let done = done.and_then(|done| serde_json::from_str(&done).ok());
+    let body = Settled { position: *position, fate: fate.as_deref(), detail: detail.as_deref(), done, rows };
     chain::append(db, Kind::ChangeSettled, now, Some(run), &body)
 }
 
@@ -354,18 +397,19 @@ fn read_plan(row: &Columns<'_>) -> Result<KeptPlan, StoreError> {
 }
 
 fn refuse_past_the_hour(db: &Connection, change: &NewChange, per_hour: u64, now: Timestamp) -> Result<(), StoreError> {
-    let call = &change.planned.call;
-    let (operation, target) = (call.operation.to_string(), call.target.as_str());
-    let values = params![change.plugin.as_str(), operation, target, millis(now.before(HOUR))];
-    let touched: i64 = db.prepare_cached(TOUCHED)?.query_row(values, |row| row.get(0))?;
-    let total = touched.unsigned_abs().saturating_add(change.planned.preview.objects);
-    if total > per_hour {
-        return Err(StoreError::HourSpent { touched: touched.unsigned_abs(), most: per_hour });
+    match hour::past(db, &[sum(change)], change.planned.preview.objects, per_hour, now)? {
+        Some(touched) => Err(StoreError::HourSpent { touched, most: per_hour }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn insert(
+/// What the hour of a change's plugin counts.
+const fn sum(change: &NewChange) -> hour::Sum<'_> {
+    let call = &change.planned.call;
+    hour::Sum { plugin: Some(&change.plugin), operation: call.operation, target: &call.target }
+}
+
+pub(super) fn insert(
     db: &Connection,
     change: &NewChange,
     planned: &str,
@@ -387,6 +431,7 @@ fn insert(
         fate.and_then(detail),
         planned,
     ])?;
+    sum(change).add(db, change.planned.preview.objects, fate)?;
     link_new(db, now, change, fate)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, schema};
+use super::{StoreError, changes, schema};
 use crate::domain::Timestamp;
 
 /// Only the agent's own user may read what it stores.
@@ -99,6 +99,7 @@ pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32, now: Timestam
     db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     db.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     schema::migrate(&mut db, version, now)?;
+    changes::hour::begin(&db)?;
     Ok(db)
 }
 

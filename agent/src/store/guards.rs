@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::chain::rows::{self, Claims};
 use super::chain::{self, Kind};
-use super::changes::HOUR;
+use super::changes::hour;
 use super::columns::{Columns, collect, millis};
 use super::{NewChange, RunState, SqliteStore, StoreError, changes};
 use crate::domain::{
@@ -43,9 +43,6 @@ const APPLIES: &str = "SELECT runs.id, runs.state, runs.finished, runs.helped, \
      (SELECT checks.state FROM runs AS checks WHERE checks.id = runs.checked_before) AS before FROM plans JOIN runs ON runs.id = plans.applied_by \
      WHERE plans.targets = ?1 AND plans.applied_by IS NOT NULL AND runs.plugin = ?2 AND runs.undoes IS NULL \
      AND runs.finished IS NOT NULL ORDER BY runs.started DESC, runs.seq DESC LIMIT 2";
-
-const TOUCHED_BY_ALL: &str = "SELECT ifnull(sum(objects), 0) FROM changes WHERE target = ?1 AND operation = ?2 \
-     AND intended > ?3 AND (fate IS NULL OR fate IN ('applied', 'unknown'))";
 
 /// What an intent is judged by when it is recorded.
 #[derive(Clone, Debug)]
@@ -193,8 +190,10 @@ pub(super) fn judge(db: &Connection, change: &NewChange, bounds: &Bounds, now: T
         return Err(StoreError::Frozen(Box::new(freeze)));
     }
     for budget in bounds.budgets.iter().filter(|budget| budget.counts(call.operation, &target)) {
-        let touched = touched(db, budget, now)?;
-        if touched.saturating_add(change.planned.preview.objects) > budget.per_hour {
+        let target = &budget.target.name;
+        let sum = |operation: &Operation| hour::Sum { plugin: None, operation: *operation, target };
+        let sums: Vec<_> = budget.operations.iter().map(sum).collect();
+        if let Some(touched) = hour::past(db, &sums, change.planned.preview.objects, budget.per_hour, now)? {
             return Err(StoreError::BudgetSpent { budget: budget.to_string(), touched });
         }
     }
@@ -340,16 +339,4 @@ fn helped(row: &Columns<'_>) -> Result<Option<Helped>, StoreError> {
 fn trusted(db: &Connection, plugin: &PluginName) -> Result<Option<Timestamp>, StoreError> {
     let mut statement = db.prepare_cached("SELECT closed FROM breakers WHERE plugin = ?1")?;
     Ok(collect(statement.query([plugin.as_str()])?, "breakers", |row| row.time("closed"))?.pop())
-}
-
-fn touched(db: &Connection, budget: &Budget, now: Timestamp) -> Result<u64, StoreError> {
-    let since = millis(now.before(HOUR));
-    let mut statement = db.prepare_cached(TOUCHED_BY_ALL)?;
-    let mut touched: u64 = 0;
-    for operation in &budget.operations {
-        let values = params![budget.target.name.as_str(), operation.to_string(), since];
-        let by_one: i64 = statement.query_row(values, |row| row.get(0))?;
-        touched = touched.saturating_add(by_one.unsigned_abs());
-    }
-    Ok(touched)
 }

@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod guards;
 mod hostile;
+mod hour;
 mod once;
 mod plugins;
 mod recordings;

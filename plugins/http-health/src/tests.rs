@@ -1,7 +1,11 @@
 use super::*;
 use paramedic_sdk::http::GET;
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
 use serde_json::{Value, json};
+
+#[path = "../../k8s-rollout-restart/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod restart;
 
 fn response(status: u16, body: &str) -> Response {
     let body = body.as_bytes().to_vec();
@@ -181,6 +185,7 @@ fn only_a_service_that_is_down_is_offered_to_be_restarted() {
     assert_eq!(offered(Ok(response(404, ""))), 0);
     assert_eq!(offered(Ok(secure(1.0))), 0);
     let run = one(Ok(response(500, "")), workload.clone());
+    assert_takes::<restart::Params>(&run.outcome().suggestions()[0]);
     assert_eq!(run.outcome().suggestions()[0].params, json!({ "target": "prod", "kind": "Deployment", "name": "api" }));
 }
 

@@ -6,10 +6,10 @@ mod trouble;
 
 pub use params::Params;
 
-use paramedic_sdk::kubernetes::{self, Container, Pod, Rollout, WorkloadKind};
+use paramedic_sdk::kubernetes::{self, Container, Pod, Rollout};
 use paramedic_sdk::{
-    Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, cells, human,
-    judge, unit,
+    Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, Workload, cells,
+    human, judge, unit,
 };
 use serde_json::json;
 use std::cmp::Reverse;
@@ -50,12 +50,7 @@ impl Plugin for K8sPods {
 
 fn ask_rollout(params: &Params) -> Option<Result<Rollout, Error>> {
     let named = params.workload.as_ref()?;
-    let kind = match named.kind {
-        paramedic_sdk::WorkloadKind::Deployment => WorkloadKind::Deployment,
-        paramedic_sdk::WorkloadKind::StatefulSet => WorkloadKind::StatefulSet,
-        paramedic_sdk::WorkloadKind::DaemonSet => WorkloadKind::DaemonSet,
-    };
-    Some(kubernetes::get_rollout(&kubernetes::Workload::new(&params.target, kind, &named.name)))
+    Some(kubernetes::get_rollout(&Workload::new(&params.target, named.kind, &named.name)))
 }
 
 /// The pods that should be ready, and how many of them are.

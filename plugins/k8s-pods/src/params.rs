@@ -64,11 +64,6 @@ impl Params {
 impl Named {
     /// As people write it.
     pub(crate) fn in_words(&self) -> String {
-        let kind = match self.kind {
-            WorkloadKind::Deployment => "deployment",
-            WorkloadKind::StatefulSet => "statefulset",
-            WorkloadKind::DaemonSet => "daemonset",
-        };
-        format!("{kind} {}", self.name)
+        format!("{} {}", self.kind, self.name)
     }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use paramedic_sdk::Workload;
 use paramedic_sdk::kubernetes::{GET_ROLLOUT, LIST_PODS, Quantities};
 use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
 
@@ -10,6 +9,10 @@ mod crashes;
 #[path = "../../k8s-events/src/params.rs"]
 #[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
 mod events;
+
+#[path = "../../k8s-rollout-restart/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod restart;
 
 fn none() -> Quantities {
     Quantities { cpu: None, memory: None, others: Vec::new() }
@@ -90,7 +93,7 @@ fn assert_suggests_what_is_taken(run: &Run) {
         match suggestion.plugin.as_str() {
             "k8s-crashes" => assert_takes::<crashes::Params>(suggestion),
             "k8s-events" => assert_takes::<events::Params>(suggestion),
-            "k8s-rollout-restart" => assert_takes::<Workload>(suggestion),
+            "k8s-rollout-restart" => assert_takes::<restart::Params>(suggestion),
             other => panic!("nothing is known of {other}"),
         }
     }

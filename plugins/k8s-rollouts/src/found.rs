@@ -78,15 +78,6 @@ struct Condition {
     reason: String,
 }
 
-/// As people write it.
-pub(crate) fn kind_name(kind: WorkloadKind) -> &'static str {
-    match kind {
-        WorkloadKind::Deployment => "deployment",
-        WorkloadKind::StatefulSet => "statefulset",
-        WorkloadKind::DaemonSet => "daemonset",
-    }
-}
-
 fn resource(kind: WorkloadKind) -> &'static str {
     match kind {
         WorkloadKind::Deployment => "deployments.apps",

@@ -4,12 +4,12 @@
 mod found;
 mod memory;
 
-use found::{Found, Workloads, kind_name};
+use found::{Found, Workloads};
 use memory::Memory;
 use paramedic_sdk::kubernetes::{self, Rollout};
 use paramedic_sdk::{
     Context, Description, Error, Failure, Metric, Outcome, Plugin, Seconds, Status, Suggestion, Table, Threshold,
-    WorkloadKind, cells, human, judge, log,
+    Workload, WorkloadKind, cells, human, judge, log,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -159,16 +159,11 @@ fn look<'a>(workloads: &'a Workloads, params: &Params) -> Result<Looked<'a>, Fai
 }
 
 fn ask(found: &Found, params: &Params) -> Result<Rollout, Error> {
-    let kind = match found.kind {
-        WorkloadKind::Deployment => kubernetes::WorkloadKind::Deployment,
-        WorkloadKind::StatefulSet => kubernetes::WorkloadKind::StatefulSet,
-        WorkloadKind::DaemonSet => kubernetes::WorkloadKind::DaemonSet,
-    };
-    kubernetes::get_rollout(&kubernetes::Workload::new(&params.target, kind, &found.name))
+    kubernetes::get_rollout(&Workload::new(&params.target, found.kind, &found.name))
 }
 
 fn id(found: &Found) -> String {
-    format!("{}/{}", kind_name(found.kind), found.name)
+    format!("{}/{}", found.kind, found.name)
 }
 
 fn see<'a>(found: &'a Found, rollout: Rollout, memory: &mut Memory) -> Seen<'a> {
@@ -184,7 +179,7 @@ fn see<'a>(found: &'a Found, rollout: Rollout, memory: &mut Memory) -> Seen<'a> 
 
 impl Found {
     fn in_words(&self) -> String {
-        format!("{} {}", kind_name(self.kind), human::shorten(&self.name, 63))
+        format!("{} {}", self.kind, human::shorten(&self.name, 63))
     }
 }
 
@@ -255,7 +250,7 @@ fn fine(looked: &Looked, params: &Params) -> String {
 
 fn tell_unseen(outcome: &mut Outcome, workloads: &Workloads, looked: &Looked, params: &Params) {
     for (kind, error) in &workloads.unseen {
-        let text = format!("{}s of {} could not be listed: {error}", kind_name(*kind), params.target);
+        let text = format!("{}s of {} could not be listed: {error}", kind, params.target);
         // What an operator does not grant is not meant to be looked at.
         if matches!(error, Error::Denied(_)) {
             outcome.note(format!("Left out: {text}."))
@@ -309,7 +304,7 @@ fn show(outcome: &mut Outcome, seen: &[&Seen], limit: usize) {
     for seen in seen.iter().take(limit) {
         let Rollout { desired, updated, ready, available, .. } = &seen.rollout;
         let message = if seen.state == State::Complete { String::new() } else { seen.message() };
-        let (kind, state) = (kind_name(seen.found.kind), seen.state.in_words());
+        let (kind, state) = (seen.found.kind, seen.state.in_words());
         table.row(cells![kind, seen.found.name, state, desired, updated, ready, available, message]);
     }
     outcome.table(table);

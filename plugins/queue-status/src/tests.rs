@@ -10,6 +10,10 @@ mod pause;
 #[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
 mod resume;
 
+#[path = "../../k8s-rollout-restart/src/params.rs"]
+#[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
+mod restart;
+
 fn overview(waiting: u64, active: u64) -> Overview {
     let counts =
         [(JobState::Waiting, waiting), (JobState::Active, active), (JobState::Failed, 7), (JobState::Paused, 0)];
@@ -37,7 +41,7 @@ fn assert_suggests_what_is_taken(run: &Run) {
         match suggestion.plugin.as_str() {
             "queue-pause" => assert_takes::<pause::Params>(suggestion),
             "queue-resume" => assert_takes::<resume::Params>(suggestion),
-            "k8s-rollout-restart" => {}
+            "k8s-rollout-restart" => assert_takes::<restart::Params>(suggestion),
             other => panic!("nothing is known of {other}"),
         }
     }

@@ -28,6 +28,7 @@ wit_bindgen::generate!({
             import paramedic:plugin/http@0.1.0;
             import paramedic:plugin/http-actions@0.1.0;
             import paramedic:plugin/kubernetes@0.1.0;
+            import paramedic:plugin/kubernetes-actions@0.1.0;
         }
     ",
     world: "paramedic:sdk/plugins",

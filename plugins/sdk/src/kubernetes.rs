@@ -1,10 +1,14 @@
-//! Looking at a namespace of a Kubernetes cluster. Every function names a target that the operator configured. Secrets are never
-//! readable, and values of environment variables are left out of objects.
+//! Looking at a namespace of a Kubernetes cluster, and changing what is in it. Every function names a target that the operator
+//! configured. Secrets are never readable, and values of environment variables are left out of objects. What becomes of a changed
+//! workload's pods is followed by [`crate::Follow`].
 
-use crate::Seconds;
 use crate::bindings::paramedic::plugin::kubernetes as host;
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::paramedic::plugin::kubernetes_actions as actions;
+use crate::{Label, Receipt, Seconds};
 
-pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities, Workload, WorkloadKind};
+pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities};
+pub use crate::{Workload, WorkloadKind};
 pub use host::{Container, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Rollout, Usage};
 
 host_function! {
@@ -28,7 +32,7 @@ host_function! {
 host_function! {
     /// How far the rollout of a workload has come.
     "kubernetes/get-rollout" as GET_ROLLOUT,
-    fn get_rollout(workload: &Workload) -> Rollout = host::get_rollout(workload)
+    fn get_rollout(workload: &Workload) -> Rollout = host::get_rollout(&workload.into())
 }
 
 host_function! {
@@ -55,16 +59,69 @@ host_function! {
     fn read_log(pod: &PodRef, query: &LogQuery) -> LogPage = host::read_log(pod, query)
 }
 
-impl Workload {
-    /// A Deployment.
-    pub fn deployment(target: &str, name: &str) -> Self {
-        Self::new(target, WorkloadKind::Deployment, name)
-    }
+changing_function! {
+    /// Set the number of replicas of a Deployment or StatefulSet.
+    "kubernetes-actions/scale" as SCALE,
+    fn scale(workload: &Workload, replicas: u32) -> Receipt = actions::scale(&workload.into(), replicas)
+}
 
-    /// Any workload.
-    pub fn new(target: &str, kind: WorkloadKind, name: &str) -> Self {
-        Self { target: target.to_owned(), kind, name: name.to_owned() }
-    }
+changing_function! {
+    /// Replace all pods one after the other.
+    "kubernetes-actions/restart" as RESTART,
+    fn restart(workload: &Workload) -> Receipt = actions::restart(&workload.into())
+}
+
+changing_function! {
+    /// Go back to an earlier revision; none stands for the newest earlier one that is known to have been ready.
+    "kubernetes-actions/rollback" as ROLLBACK,
+    fn rollback(workload: &Workload, revision: Option<u32>) -> Receipt = actions::rollback(&workload.into(), revision)
+}
+
+changing_function! {
+    /// Set environment variables of a container, or of all.
+    "kubernetes-actions/set-env" as SET_ENV,
+    fn set_env(workload: &Workload, container: Option<&str>, variables: &[Label]) -> Receipt =
+        actions::set_env(&workload.into(), container, variables)
+}
+
+changing_function! {
+    /// Remove environment variables of a container, or of all.
+    "kubernetes-actions/unset-env" as UNSET_ENV,
+    fn unset_env(workload: &Workload, container: Option<&str>, names: &[String]) -> Receipt =
+        actions::unset_env(&workload.into(), container, names)
+}
+
+changing_function! {
+    /// Set the image of a container.
+    "kubernetes-actions/set-image" as SET_IMAGE,
+    fn set_image(workload: &Workload, container: &str, image: &str) -> Receipt =
+        actions::set_image(&workload.into(), container, image)
+}
+
+changing_function! {
+    /// Set requests and limits of a container. What is none stays as it is.
+    "kubernetes-actions/set-resources" as SET_RESOURCES,
+    fn set_resources(workload: &Workload, container: &str, requests: &Quantities, limits: &Quantities) -> Receipt =
+        actions::set_resources(&workload.into(), container, requests, limits)
+}
+
+changing_function! {
+    /// Evict a pod, respecting disruption budgets.
+    "kubernetes-actions/evict-pod" as EVICT_POD,
+    fn evict_pod(pod: &PodRef, grace: Option<Seconds>) -> Receipt = actions::evict_pod(pod, grace)
+}
+
+changing_function! {
+    /// Start a Job from the template of a CronJob, with these variables added or replaced. The answer has the name of the `job`.
+    "kubernetes-actions/run-job" as RUN_JOB,
+    fn run_job(target: &str, cron_job: &str, variables: &[Label]) -> Receipt =
+        actions::run_job(target, cron_job, variables)
+}
+
+changing_function! {
+    /// Take the pods of a Service out of its traffic. Connections that are open stay.
+    "kubernetes-actions/detach-service" as DETACH_SERVICE,
+    fn detach_service(target: &str, service: &str) -> Receipt = actions::detach_service(target, service)
 }
 
 impl PodRef {
@@ -146,25 +203,24 @@ pub fn quantity(text: &str) -> Option<f64> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-impl crate::testing::Argument for &Workload {
-    fn write(self, to: &mut Vec<String>) {
-        to.push(self.target.clone());
-        let kind = match self.kind {
-            WorkloadKind::Deployment => "deployment",
-            WorkloadKind::StatefulSet => "statefulset",
-            WorkloadKind::DaemonSet => "daemonset",
-        };
-        to.push(kind.to_owned());
-        to.push(self.name.clone());
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
 impl crate::testing::Argument for &PodRef {
     fn write(self, to: &mut Vec<String>) {
         to.push(self.target.clone());
         to.push(self.name.clone());
         to.extend(self.container.clone());
+    }
+}
+
+/// One argument, such as `cpu=500m,memory=2Gi`; `-` where there is nothing in it.
+#[cfg(not(target_arch = "wasm32"))]
+impl crate::testing::Argument for &Quantities {
+    fn write(self, to: &mut Vec<String>) {
+        let amount = |name: &str, amount: &String| format!("{name}={amount}");
+        let cpu = self.cpu.iter().map(|cpu| amount("cpu", cpu));
+        let memory = self.memory.iter().map(|memory| amount("memory", memory));
+        let others = self.others.iter().map(|other| amount(&other.name, &other.value));
+        let all: Vec<String> = cpu.chain(memory).chain(others).collect();
+        to.push(if all.is_empty() { "-".to_owned() } else { all.join(",") });
     }
 }
 

@@ -4,7 +4,7 @@
 //! the modules named after the host's interfaces ([`postgres`], [`redis`], [`queue`], [`http`], [`kubernetes`]) and
 //! builds an [`Outcome`].
 //! Everything else is here: parameters and their JSON Schema, [`Threshold`]s, [`Work`] that tells what became of changes,
-//! words for humans, and the bindings to the host.
+//! [`Follow`] that waits for a rollout, words for humans, and the bindings to the host.
 //!
 //! Compiled for any other machine than wasm32, the same modules ask the `testing` harness, so that a plugin's judgement is
 //! tested by plain `cargo test`.
@@ -35,6 +35,7 @@ pub mod state;
 pub mod testing;
 
 mod error;
+mod follow;
 mod outcome;
 mod plugin;
 mod receipt;
@@ -42,15 +43,18 @@ mod suggestion;
 mod table;
 mod threshold;
 mod work;
+mod workload;
 
 pub use bindings::paramedic::plugin::types::{Change, Denial, DenialReason, Disposition, Label, Receipt, RemoteError};
 pub use error::{Error, Failure};
-pub use outcome::{Metric, Outcome, Status, unit};
+pub use follow::{Follow, NotReady, check_time};
+pub use outcome::{GIVE_BACK, Metric, Outcome, Status, unit};
 pub use plugin::{Capability, Context, Description, Kind, Mode, Plugin, Risk};
-pub use suggestion::{Suggestion, Workload, WorkloadKind};
+pub use suggestion::Suggestion;
 pub use table::Table;
 pub use threshold::{InvalidThreshold, Threshold, judge};
 pub use work::{Words, Work};
+pub use workload::{Workload, WorkloadKind};
 
 pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};

@@ -15,6 +15,9 @@ const SUMMARY_BYTES: usize = 1024;
 /// The most suggestions that the agent takes.
 const MAX_SUGGESTIONS: usize = 20;
 
+/// The label of an outcome by which a mitigation asks that what it did be given back. Its value says why.
+pub const GIVE_BACK: &str = "give-back";
+
 /// A verdict, in order of gravity. What could not be determined is graver than fine and less grave than trouble seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +102,7 @@ pub struct Outcome {
     metrics: Vec<Metric>,
     tables: Vec<Table>,
     suggestions: Vec<Suggestion>,
+    labels: Vec<Label>,
 }
 
 impl Outcome {
@@ -111,6 +115,7 @@ impl Outcome {
             metrics: Vec::new(),
             tables: Vec::new(),
             suggestions: Vec::new(),
+            labels: Vec::new(),
         }
     }
 
@@ -151,6 +156,31 @@ impl Outcome {
         self.suggestions.push(suggestion);
         self.suggestions.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
         self.suggestions.truncate(MAX_SUGGESTIONS);
+    }
+
+    /// Ask the agent to give back what this run changed, and say why in one sentence. It does so when the run was an apply.
+    #[must_use]
+    pub fn giving_back(mut self, reason: &str) -> Self {
+        let value = human::shorten(reason, SUMMARY_CHARS);
+        self.labels.push(Label { name: GIVE_BACK.to_owned(), value });
+        self
+    }
+
+    /// Why the agent is asked to give back what the run changed, if it is.
+    pub fn gives_back(&self) -> Option<&str> {
+        self.labels.iter().find(|label| label.name == GIVE_BACK).map(|label| label.value.as_str())
+    }
+
+    /// Go on with the sentence of the verdict, which gets this status if it is graver.
+    pub(crate) fn go_on(&mut self, status: Status, words: &str) {
+        let worst = self.status();
+        let last = self.found.iter().rposition(|(status, _)| *status == worst);
+        let begun = last.map_or_else(|| self.fine.clone(), |place| self.found.remove(place).1);
+        let sentence = begun + words;
+        match status.max(worst) {
+            Status::Ok => self.fine = sentence,
+            graver => self.found.push((graver, sentence)),
+        }
     }
 
     /// The worst status found.
@@ -208,7 +238,7 @@ impl From<Outcome> for wire::Outcome {
             metrics: outcome.metrics.into_iter().map(Into::into).collect(),
             findings: outcome.tables.into_iter().map(Into::into).collect(),
             suggestions: outcome.suggestions.into_iter().map(Into::into).collect(),
-            labels: Vec::new(),
+            labels: outcome.labels,
         }
     }
 }
@@ -279,6 +309,28 @@ mod tests {
         }
         assert_eq!(outcome.suggestions().len(), MAX_SUGGESTIONS);
         assert!(outcome.suggestions().iter().all(|suggestion| suggestion.plugin != "p0"));
+    }
+
+    #[test]
+    fn the_sentence_of_the_verdict_goes_on() {
+        let mut outcome = Outcome::ok("set it");
+        outcome.go_on(Status::Ok, ", and it is ready");
+        assert_eq!((outcome.status(), outcome.summary()), (Status::Ok, "set it, and it is ready".to_owned()));
+        outcome.go_on(Status::Critical, ", or was");
+        outcome.find(Status::Warning, "slow");
+        outcome.go_on(Status::Ok, " for a while");
+        let words = "set it, and it is ready, or was for a while";
+        assert_eq!((outcome.status(), outcome.summary()), (Status::Critical, words.to_owned()));
+    }
+
+    #[test]
+    fn what_is_to_be_given_back_is_a_label() {
+        let outcome = Outcome::found(Status::Critical, "set the image; it does not come");
+        assert_eq!(outcome.gives_back(), None);
+        let outcome = outcome.giving_back("its image\ndoes not come");
+        assert_eq!(outcome.gives_back(), Some("its image does not come"));
+        let labels = wire::Outcome::from(outcome).labels;
+        assert_eq!((labels.len(), labels[0].name.as_str()), (1, GIVE_BACK));
     }
 
     #[test]

@@ -1,12 +1,26 @@
 //! What a receipt tells beside its fields.
 
-use crate::{Receipt, human};
+use crate::{Disposition, Receipt, human};
 
 impl Receipt {
+    /// True when something was done, so that there is an effect to wait for.
+    pub fn is_applied(&self) -> bool {
+        self.disposition == Disposition::Applied
+    }
+
     /// A number of the system's answer, such as that of the `jobs` removed. None while a plan is made.
     pub fn number(&self, name: &str) -> Option<u64> {
-        let answer: serde_json::Value = serde_json::from_str(self.answer.as_deref()?).ok()?;
-        answer.get(name)?.as_u64()
+        self.part(name)?.as_u64()
+    }
+
+    /// A text of the system's answer, such as the name of the `job` that was started. None while a plan is made.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.part(name)?.as_str().map(str::to_owned)
+    }
+
+    fn part(&self, name: &str) -> Option<serde_json::Value> {
+        let mut answer: serde_json::Value = serde_json::from_str(self.answer.as_deref()?).ok()?;
+        answer.get_mut(name).map(serde_json::Value::take)
     }
 
     /// That number with its noun: `1 failed job`, `40 failed jobs`; without the number where there is none.
@@ -20,8 +34,8 @@ impl Receipt {
 
 #[cfg(test)]
 mod tests {
+    use crate::Receipt;
     use crate::testing::receipt;
-    use crate::{Disposition, Receipt};
 
     #[test]
     fn numbers_of_the_answer_are_read_where_there_are_some() {
@@ -32,6 +46,15 @@ mod tests {
             assert_eq!(answered(nothing).number("jobs"), None, "{nothing:?}");
             assert_eq!(answered(nothing).count("jobs", "failed job"), "failed jobs");
         }
-        assert_eq!(receipt("remove jobs").disposition, Disposition::Applied);
+        assert!(receipt("remove jobs").is_applied());
+    }
+
+    #[test]
+    fn texts_of_the_answer_are_read_where_there_are_some() {
+        let answered = |answer: &str| Receipt { answer: Some(answer.to_owned()), ..receipt("start a job") }.text("job");
+        assert_eq!(answered(r#"{"job": "restore-1"}"#).as_deref(), Some("restore-1"));
+        for nothing in ["{}", r#"{"job": 1}"#, "\"job\"", "no JSON"] {
+            assert_eq!(answered(nothing), None, "{nothing}");
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! What to run next.
 
+use crate::Workload;
 use crate::bindings::exports::paramedic::plugin::plugin as wire;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 /// Another plugin worth running next.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,29 +40,4 @@ impl From<Suggestion> for wire::Suggestion {
         let Suggestion { plugin, params, reason, confidence } = suggestion;
         Self { plugin, params: params.to_string(), reason, confidence }
     }
-}
-
-/// The workload behind what a check looks at, named by the operator, so that the check can suggest to restart it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Workload {
-    /// The Kubernetes target.
-    pub target: String,
-    /// Its kind.
-    #[serde(default)]
-    pub kind: WorkloadKind,
-    /// Its name.
-    pub name: String,
-}
-
-/// A kind of workload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum WorkloadKind {
-    /// A Deployment.
-    #[default]
-    Deployment,
-    /// A StatefulSet.
-    StatefulSet,
-    /// A DaemonSet.
-    DaemonSet,
 }

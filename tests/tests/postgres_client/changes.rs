@@ -103,6 +103,7 @@ async fn refused(database: &Database, change: &Arc<dyn Change>) -> String {
         ground: vec![],
         scope: "{}".to_owned(),
         undo: Undo::Impossible(String::new()),
+        doubt: None,
         notes: vec![],
     };
     let performed = perform(change, &made_up).await;

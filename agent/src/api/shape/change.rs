@@ -240,7 +240,7 @@ impl From<&domain::PlannedChange> for PlannedChange {
             ground: preview.ground.iter().map(Fact::from).collect(),
             reversible,
             undo,
-            notes: preview.notes.clone(),
+            notes: preview.notes.iter().chain(&preview.doubt).cloned().collect(),
         }
     }
 }

@@ -31,6 +31,7 @@ fn pause() -> PlannedChange {
             ground: Vec::new(),
             scope: "{}".to_owned(),
             undo: Undo::Possible("the queue is resumed".to_owned()),
+            doubt: None,
             notes: Vec::new(),
         },
     }

@@ -185,6 +185,7 @@ impl Change for Sending {
             ground: Vec::new(),
             scope: "{}".to_owned(),
             undo: self.undo(),
+            doubt: None,
             notes: vec!["what the service answers and does cannot be known beforehand".to_owned()],
         })
     }

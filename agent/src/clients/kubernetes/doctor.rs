@@ -1,37 +1,54 @@
 //! What is wrong with a cluster as a target: told to its operator, never to a plugin.
 
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-
 use super::Kubernetes;
-use super::transport::{Query, What};
-use crate::domain::{CallError, CallLimits, Diagnosis, Severity};
+use super::rights::{self, Surplus};
+use crate::domain::{CallError, Diagnosis, Severity};
+use crate::policy::rbac::{Needs, Reason, Right};
 
-/// What the first answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const APPLY: &str = "apply what `paramedic rbac` prints, with the agent's own account in `--service-account`";
+const TRIM: &str =
+    "take it out of the Roles that are bound to the agent's account, unless something else needs it there";
+const REACH: &str = "look at `kubeconfig`, or at the pod's service account, and at the way to the API server";
 
-/// Rights that looking takes, as rules of a Role.
-const ROLE: &str = "a Role with these rules: get and list on pods, events, deployments.apps, statefulsets.apps and \
-     daemonsets.apps; get on pods/log; list on pods.metrics.k8s.io";
-
-pub(super) async fn examine(cluster: &Kubernetes) -> Vec<Diagnosis> {
-    let limits = CallLimits { deadline: Instant::now() + PATIENCE, answer_bytes: 1 << 20 };
-    let path = format!("/api/v1/namespaces/{}/pods", cluster.namespace);
-    let what = What::new("list pods", format!("namespace {}", cluster.namespace));
-    let found: Result<Value, CallError> = cluster.get(&limits, &path, Query::new().with("limit", 1), &what).await;
-    let diagnosis = |severity, message: String, remedy: Option<String>| {
-        vec![Diagnosis { severity, subject: format!("kubernetes/{}", cluster.name), message, remedy }]
+pub(super) async fn examine(cluster: &Kubernetes, needs: &Needs) -> Vec<Diagnosis> {
+    let asked = async { Ok::<_, CallError>((rights::missing(cluster, needs).await?, rights::held(cluster).await?)) };
+    let (missing, held) = match asked.await {
+        Ok(found) => found,
+        Err(error) => return vec![say(cluster, Severity::Error, error.to_string(), Some(REACH))],
     };
-    match found {
-        Ok(_) => diagnosis(Severity::Ok, format!("pods of the namespace {} can be listed", cluster.namespace), None),
-        Err(CallError::Remote(error)) if error.code == "Forbidden" => {
-            diagnosis(Severity::Error, error.message, Some(format!("give the agent's service account {ROLE}")))
-        }
-        Err(error) => {
-            let remedy =
-                "look at `kubeconfig`, or at the pod's service account, and at the way to the API server".to_owned();
-            diagnosis(Severity::Error, error.to_string(), Some(remedy))
-        }
+    let mut report: Vec<Diagnosis> = missing.iter().map(|(right, reason)| lack(cluster, right, reason)).collect();
+    report.extend(rights::surplus(&held.rules, needs).iter().map(|surplus| excess(cluster, surplus)));
+    if missing.is_empty() {
+        report.push(say(cluster, Severity::Ok, all_there(cluster, needs), None));
     }
+    if !held.is_all {
+        let message = "the cluster cannot list all that the agent may do, so there may be more than is needed";
+        report.push(say(cluster, Severity::Ok, message.to_owned(), None));
+    }
+    report
+}
+
+fn lack(cluster: &Kubernetes, right: &Right, reason: &Reason) -> Diagnosis {
+    let place = &cluster.namespace;
+    let message = format!("the agent may not {right} in the namespace {place}; without that break: {reason}");
+    say(cluster, Severity::Error, message, Some(APPLY))
+}
+
+fn excess(cluster: &Kubernetes, surplus: &Surplus) -> Diagnosis {
+    let place = &cluster.namespace;
+    let message = format!("the agent may {surplus} in the namespace {place}, which nothing that is granted needs");
+    say(cluster, Severity::Warning, message, Some(TRIM))
+}
+
+fn all_there(cluster: &Kubernetes, needs: &Needs) -> String {
+    let place = &cluster.namespace;
+    match needs.rights().count() {
+        0 => format!("the cluster answers; nothing is granted in the namespace {place}"),
+        1 => format!("the agent has the one right that it needs in the namespace {place}"),
+        count => format!("the agent has all {count} rights that it needs in the namespace {place}"),
+    }
+}
+
+fn say(cluster: &Kubernetes, severity: Severity, message: String, remedy: Option<&str>) -> Diagnosis {
+    Diagnosis { severity, subject: format!("kubernetes/{}", cluster.name), message, remedy: remedy.map(str::to_owned) }
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Kubernetes;
-use super::transport::{Lost, Verb, What, Write};
+use super::transport::What;
 use crate::domain::{CallError, CallLimits, Identity, PluginName, PluginVerb};
 
 /// The group of resources that no server serves: it exists in Roles alone.
@@ -62,9 +62,9 @@ impl Kubernetes {
             "spec": { "token": token, "audiences": [audience] },
         });
         let what = What::new("review a token (create tokenreviews)", "way to review a token");
-        let status: TokenStatus =
-            self.review(limits, "/apis/authentication.k8s.io/v1/tokenreviews", body, &what).await?;
-        Ok(owner(status, audience))
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews".to_owned();
+        let answer = self.review(limits, path, &body, &what).await?;
+        Ok(owner(status(answer, &what)?, audience))
     }
 
     /// Whether `who` may do `verb` with a plugin, or with all of them.
@@ -94,27 +94,20 @@ impl Kubernetes {
             },
         });
         let what = What::new("review access (create subjectaccessreviews)", "way to review access");
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let AccessStatus { allowed, denied } = self.review(limits, path, body, &what).await?;
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned();
+        let answer = self.review(limits, path, &body, &what).await?;
+        let AccessStatus { allowed, denied } = status(answer, &what)?;
         Ok(allowed && !denied)
     }
+}
 
-    async fn review<T: DeserializeOwned + Default>(
-        &self,
-        limits: &CallLimits,
-        path: &str,
-        body: Value,
-        what: &What,
-    ) -> Result<T, CallError> {
-        let write = Write { verb: Verb::Create, path: path.to_owned(), body, is_rehearsal: false };
-        let answer = self.write(limits, write, what).await.map_err(Lost::into_error)?;
-        // The error of serde would quote what stands in the answer, which repeats the question.
-        let reviewed: Result<Reviewed<T>, _> = serde_json::from_value(answer);
-        let reviewed = reviewed.map_err(|_| {
-            CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed))
-        });
-        Ok(reviewed?.status)
-    }
+/// The status of an answer.
+fn status<T: DeserializeOwned + Default>(answer: Value, what: &What) -> Result<T, CallError> {
+    // The error of serde would quote what stands in the answer, which repeats the question.
+    let reviewed: Result<Reviewed<T>, _> = serde_json::from_value(answer);
+    let unreadable =
+        |_| CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed));
+    reviewed.map(|reviewed| reviewed.status).map_err(unreadable)
 }
 
 /// A server that knows nothing of audiences answers without one, and would take every token that it takes for itself.

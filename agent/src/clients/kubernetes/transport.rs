@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -172,6 +173,20 @@ impl Kubernetes {
         answered.unwrap_or_else(|_| Err(late(what)))
     }
 
+    /// Ask a question about rights: a review, which is created and never stored.
+    pub(super) async fn review<T: Serialize + DeserializeOwned>(
+        &self,
+        limits: &CallLimits,
+        path: String,
+        review: &T,
+        what: &What,
+    ) -> Result<T, CallError> {
+        let body = serde_json::to_value(review).unwrap_or_default();
+        let asked = self.write(limits, Write { verb: Verb::Create, path, body, is_rehearsal: false }, what).await;
+        let answer = asked.map_err(Lost::into_error)?;
+        T::deserialize(answer).map_err(|_| unreadable(what))
+    }
+
     /// Send `write` once. Unknown fields in it are refused by the server, since it would leave them out.
     pub(super) async fn write(&self, limits: &CallLimits, write: Write, what: &What) -> Result<Value, Lost> {
         let query = Query::new().with("fieldManager", MANAGER).with("fieldValidation", "Strict");
@@ -216,8 +231,12 @@ fn parse<T: DeserializeOwned>(body: &[u8], what: &What) -> Result<T, CallError> 
     serde_json::from_slice(body).map_err(|error| {
         // The error names a place in the answer and nothing that stands there.
         tracing::debug!(%error, "an answer of an API server cannot be read");
-        CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed))
+        unreadable(what)
     })
+}
+
+fn unreadable(what: &What) -> CallError {
+    CallError::Unavailable(format!("what the API server answered cannot be read, to {}", what.deed))
 }
 
 fn no_way(what: &What) -> CallError {

@@ -143,6 +143,7 @@ impl<O: ChangeOp<Bounds = Sessions>> Change for Ending<O> {
             ground: seen.ground(),
             scope: "{}".to_owned(),
             undo: self.undo(),
+            doubt: None,
             notes: self.notes(&seen),
         })
     }
@@ -313,6 +314,7 @@ impl<O: ChangeOp<Bounds = Sessions>> Ending<O> {
             ground: Vec::new(),
             scope: "{}".to_owned(),
             undo: self.undo(),
+            doubt: None,
             notes: Vec::new(),
         }
     }

@@ -429,6 +429,7 @@ impl Change for Freeing {
             ground: Vec::new(),
             scope: canonical(&Scope { most: keys }),
             undo: self.act.undo(),
+            doubt: None,
             notes,
         })
     }

@@ -45,6 +45,7 @@ impl Change for Open {
             ground: vec![Fact { name: "pressure".to_owned(), value: self.plant.pressure() }],
             scope: "{}".to_owned(),
             undo: Undo::Possible("close it".to_owned()),
+            doubt: None,
             notes: Vec::new(),
         })
     }

@@ -38,6 +38,7 @@ fn plan(queues: &[&str]) -> Plan {
             ground: Vec::new(),
             scope: "{}".to_owned(),
             undo: Undo::Possible("resume".to_owned()),
+            doubt: None,
             notes: Vec::new(),
         },
     };
@@ -141,6 +142,24 @@ fn so_many_others_have_to_approve() {
     for name in ["alice", "kubernetes:alice"] {
         assert!(matches!(asks(name), Err(PlanRefusal::OwnPlan { .. })), "{name}");
     }
+}
+
+#[test]
+fn a_doubt_wants_somebody_else_whatever_the_configuration_says() {
+    let mut doubtful = plan(&["email"]);
+    doubtful.changes[0].preview.doubt = Some("not proven".to_owned());
+    let rules = |approvers| {
+        let rules = PluginRules { approvers, ..PluginRules::default() };
+        Rules { plugins: [("queue-pause".parse().unwrap(), rules)].into(), budgets: Vec::new() }
+    };
+    for (configured, needed) in [(Approvers::None, 1), (Approvers::One, 1), (Approvers::Two, 2)] {
+        assert_eq!(rules(configured).of(&doubtful).approvers.count(), needed, "{configured:?}");
+    }
+    assert_eq!(Rules::default().of(&doubtful).approvers, Approvers::One);
+    assert_eq!(Rules::default().of(&plan(&["email"])).approvers, Approvers::None);
+    // The way back is open.
+    let undo = Plan { undoes: Some(RunId::new(NOW)), ..doubtful };
+    assert_eq!(rules(Approvers::Two).of(&undo).approvers, Approvers::None);
 }
 
 #[test]

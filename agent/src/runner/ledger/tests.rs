@@ -89,6 +89,7 @@ fn pause(position: u32) -> Intent {
         ground: Vec::new(),
         scope: "{}".to_owned(),
         undo: Undo::Possible("the queue is resumed".to_owned()),
+        doubt: None,
         notes: Vec::new(),
     };
     let call =

@@ -48,6 +48,9 @@ struct Preview {
     ground: Vec<Fact>,
     scope: String,
     undo: Undo,
+    /// Left out where there is none, as in plans of agents that did not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubt: Option<String>,
     notes: Vec<String>,
 }
 
@@ -186,6 +189,7 @@ impl From<&domain::Preview> for Preview {
                 domain::Undo::Possible(how) => Undo::Possible(how.clone()),
                 domain::Undo::Impossible(why) => Undo::Impossible(why.clone()),
             },
+            doubt: preview.doubt.clone(),
             notes: preview.notes.clone(),
         }
     }
@@ -203,6 +207,7 @@ impl From<Preview> for domain::Preview {
                 Undo::Possible(how) => domain::Undo::Possible(how),
                 Undo::Impossible(why) => domain::Undo::Impossible(why),
             },
+            doubt: preview.doubt,
             notes: preview.notes,
         }
     }

@@ -25,6 +25,7 @@ fn pause(position: u32, gives_back: Option<u32>) -> PlannedChange {
         ground: vec![paused],
         scope: "{}".to_owned(),
         undo: Undo::Possible("it is resumed".to_owned()),
+        doubt: None,
         notes: Vec::new(),
     };
     PlannedChange { position, gives_back, call, preview }

@@ -32,6 +32,7 @@ fn change(position: u32, operation: Operation, name: &str, objects: u64) -> Plan
             ground: Vec::new(),
             scope: "{}".to_owned(),
             undo: Undo::Possible("change it back".to_owned()),
+            doubt: None,
             notes: Vec::new(),
         },
     }

@@ -1,6 +1,6 @@
 //! The table: which call gets which answer.
 
-use crate::Error;
+use crate::{Error, Label};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -92,6 +92,13 @@ impl Argument for &[u8] {
 impl Argument for &[String] {
     fn write(self, to: &mut Vec<String>) {
         to.extend(self.iter().cloned());
+    }
+}
+
+/// As `name=value` each.
+impl Argument for &[Label] {
+    fn write(self, to: &mut Vec<String>) {
+        to.extend(self.iter().map(|label| format!("{}={}", label.name, label.value)));
     }
 }
 

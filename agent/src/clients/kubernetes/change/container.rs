@@ -77,6 +77,7 @@ impl Alteration for SetImage {
                 arguments: canonical(&Self { image: is.to_owned(), ..self.clone() }),
                 left: vec![fact(image)],
             }),
+            doubt: None,
             notes,
         })
     }
@@ -211,6 +212,7 @@ impl Alteration for SetResources {
                 arguments: canonical(&back),
                 left,
             }),
+            doubt: None,
             notes,
         })
     }

@@ -88,6 +88,8 @@ pub(super) struct Draft {
     pub(super) patch: Value,
     /// What gives it back, or why nothing can.
     pub(super) back: Result<Back, String>,
+    /// Why somebody else has to agree.
+    pub(super) doubt: Option<String>,
     pub(super) notes: Vec<String>,
 }
 
@@ -263,6 +265,7 @@ impl<O: ChangeOp, A: Alteration> Change for Edit<O, A> {
                 Ok(back) => Undo::Possible(back.how),
                 Err(why) => Undo::Impossible(why),
             },
+            doubt: draft.doubt.filter(|_| is_needed),
             notes: if is_needed { draft.notes } else { Vec::new() },
         })
     }

@@ -303,6 +303,7 @@ fn draft(
             arguments: canonical(&restore),
             left: left.collect(),
         }),
+        doubt: None,
         notes,
     })
 }

@@ -154,6 +154,7 @@ impl Change for Evict {
             ground: vec![found.uid],
             scope: "{}".to_owned(),
             undo: Undo::Impossible("a pod that has ended does not come back".to_owned()),
+            doubt: None,
             notes: node.into_iter().chain([owner]).collect(),
         })
     }

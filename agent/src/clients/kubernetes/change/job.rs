@@ -170,6 +170,7 @@ impl Change for RunJob {
             ground: self.ground(&cron_job),
             scope: canonical(&Scope { job }),
             undo: Undo::Impossible("what a job does, the cluster cannot take back".to_owned()),
+            doubt: None,
             notes: vec![
                 "it does what the template of the CronJob says; the cluster keeps it until somebody deletes it"
                     .to_owned(),

@@ -65,6 +65,7 @@ impl Alteration for Restart {
             ground: vec![Fact { name: RESTARTED.to_owned(), value: last }],
             verb: Verb::Strategic,
             back: Err("the pods of before are gone, and those of after are the same".to_owned()),
+            doubt: None,
             notes,
         })
     }

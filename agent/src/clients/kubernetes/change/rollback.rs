@@ -130,13 +130,16 @@ impl Alteration for Rollback {
         let is_there = current.is_some_and(|current| current.name == earlier.name);
         let mut wanted = earlier.template.clone();
         wanted["$patch"] = json!("replace");
-        let proof = match earlier.available {
-            0 => {
-                format!("revision {} is the one that was asked for, and not proven to have been ready", title(earlier))
-            }
-            pods => format!("revision {} is ready: {pods} pods of it are available", title(earlier)),
-        };
-        let mut notes = vec![proof, template::consequence(self.workload.kind, object)];
+        let mut notes = vec![template::consequence(self.workload.kind, object)];
+        if earlier.available > 0 {
+            let pods = earlier.available;
+            notes.push(format!("revision {} is ready: {pods} pods of it are available", title(earlier)));
+        }
+        // What the agent itself rolled back from is known well enough to go forward to.
+        let is_doubtful = earlier.available == 0 && !matches!(self.to, To::Name(_));
+        let doubt = is_doubtful.then(|| {
+            format!("revision {} is not proven to have been ready: somebody else has to approve it", title(earlier))
+        });
         if self.workload.kind == WorkloadKind::StatefulSet {
             notes.push("a pod that never became ready is not replaced by itself: evict it afterwards".to_owned());
         }
@@ -157,6 +160,7 @@ impl Alteration for Rollback {
                 arguments: canonical(&Self { to: To::Name(current.name.clone()), ..self.clone() }),
                 left: vec![fact(CURRENT, Some(earlier))],
             }),
+            doubt,
             notes,
         })
     }

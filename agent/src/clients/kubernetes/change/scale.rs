@@ -97,6 +97,7 @@ impl Alteration for Scale {
                 arguments: canonical(&Self { replicas: is, ..self.clone() }),
                 left: vec![fact(wanted)],
             }),
+            doubt: None,
             notes,
         })
     }

@@ -113,6 +113,7 @@ impl Alteration for Detach {
                 arguments: canonical(&Self { to: other, ..self.clone() }),
                 left: vec![fact(&wanted)],
             }),
+            doubt: None,
             notes,
         })
     }

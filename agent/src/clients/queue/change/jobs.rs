@@ -340,6 +340,7 @@ impl Change for Jobs {
             ground: vec![library_fact(&self.queue)],
             scope: canonical(&scope),
             undo: self.verb.undo(),
+            doubt: None,
             notes: self.notes(meta.is_paused(), count.is_cut),
         })
     }

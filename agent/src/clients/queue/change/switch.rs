@@ -242,6 +242,7 @@ impl Change for Switch {
             ],
             scope: "{}".to_owned(),
             undo: self.undo(need),
+            doubt: None,
             notes: if is_needed { look.notes(self.to) } else { Vec::new() },
         })
     }
