@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
 
-/// What everybody who can log in may ask about themselves.
-/// And what it takes to ask about callers (`auth.kubernetes`), of which no Role of a namespace tells.
+/// What everybody who can log in may ask about themselves, and what it takes to ask about callers of the agent
+/// (`auth.kubernetes`): no grant needs it, and no Role of a namespace can give it.
 const REVIEWED: [(&str, &str); 5] = [
     ("authentication.k8s.io", "tokenreviews"),
     ("authorization.k8s.io", "subjectaccessreviews"),
