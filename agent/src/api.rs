@@ -5,9 +5,10 @@
 //!    ▼
 //!  observe  id and span of the request; a failure becomes `application/problem+json`; a panic becomes a failure
 //!    ▼
-//!  auth     who asks, and how often; nobody but probes gets past it without a token
-//!    ▼
-//!  route    what the caller's role allows; no route is registered without one
+//!  auth     who asks, and how often; nobody but probes gets past it without a token. Who has none of ours may be known to a
+//!    ▼      cluster, which `reviews` asks
+//!  route    what the caller's role allows, or the cluster for what the request is about (`subject`); no route is registered without
+//!           saying so
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
@@ -43,11 +44,13 @@ mod problem;
 mod query;
 mod rate;
 mod recordings;
+mod reviews;
 mod route;
 mod runs;
 mod serve;
 pub mod shape;
 mod silences;
+mod subject;
 mod sweeps;
 mod tls;
 mod upload;
@@ -72,19 +75,21 @@ pub use auth::{Access, Token, Tokens};
 pub use configuration::Configuration;
 pub use events::Missed;
 pub use problem::{Fault, Problem};
+pub use reviews::{Cluster, Reviewer};
 pub use serve::serve;
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use upload::Uploads;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::domain::Role;
+use crate::domain::{PluginVerb, Role};
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
 use route::Routes;
+use subject::On;
 
 /// What the API stands on.
 pub struct Parts {
@@ -149,6 +154,7 @@ fn guarded(router: Router, tokens: Arc<Tokens>) -> Router {
 }
 
 fn routes() -> OpenApiRouter<Arc<App>> {
+    use PluginVerb::{Apply, Run};
     use Role::{Admin, Responder, Viewer};
     Routes::new(openapi::base())
         .least(Viewer, routes!(plugins::list))
@@ -164,29 +170,29 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .acting(Admin, routes!(versions::release))
         .acting(Admin, routes!(versions::close_breaker))
         .least(Viewer, routes!(runs::list))
-        .acting(Responder, routes!(runs::start))
+        .acting_on(Responder, On::RunRequest, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
         // Answers of targets, which nobody else sees.
         .least(Admin, routes!(recordings::show))
-        .acting(Responder, routes!(runs::cancel))
-        .acting(Responder, routes!(plans::undo))
+        .acting_on(Responder, On::Run(Run), routes!(runs::cancel))
+        .acting_on(Responder, On::Run(Apply), routes!(plans::undo))
         .least(Viewer, routes!(plans::show))
-        .acting(Responder, routes!(plans::apply))
+        .acting_on(Responder, On::Plan(Apply), routes!(plans::apply))
         .least(Viewer, routes!(leases::list))
-        .acting(Responder, routes!(leases::extend))
-        .acting(Responder, routes!(leases::end))
+        .acting_on(Responder, On::Run(Apply), routes!(leases::extend))
+        .acting_on(Responder, On::Run(Apply), routes!(leases::end))
         .least(Viewer, routes!(events::show))
         .least(Viewer, routes!(sweeps::list))
         .least(Viewer, routes!(sweeps::show))
-        .acting(Responder, routes!(sweeps::start))
+        .acting_on(Responder, On::Everything(Run), routes!(sweeps::start))
         .least(Viewer, routes!(sweeps::show_one))
-        .acting(Responder, routes!(plans::approve))
+        .acting_on(Responder, On::Plan(Apply), routes!(plans::approve))
         .least(Viewer, routes!(freezes::list))
-        .acting(Responder, routes!(freezes::add))
-        .acting(Responder, routes!(freezes::lift))
+        .acting_on(Responder, On::Everything(Apply), routes!(freezes::add))
+        .acting_on(Responder, On::Everything(Apply), routes!(freezes::lift))
         .least(Viewer, routes!(silences::list))
-        .acting(Responder, routes!(silences::add))
-        .acting(Responder, routes!(silences::remove))
+        .acting_on(Responder, On::Everything(Run), routes!(silences::add))
+        .acting_on(Responder, On::Everything(Run), routes!(silences::remove))
         .acting(Admin, routes!(configuration::reload))
         .least(Viewer, routes!(audit::head))
         .least(Admin, routes!(audit::export))

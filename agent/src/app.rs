@@ -5,6 +5,7 @@
 //! finish for a while, or until a second signal, record them, close the store.
 
 mod anchors;
+mod callers;
 mod doctor;
 mod dumps;
 mod intake;
@@ -34,7 +35,7 @@ use crate::api::{self, Tokens};
 use crate::catalog::{Catalog, Surroundings, watch_folder};
 use crate::clients::kubernetes::Seal;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Auth, Config, ConfigError, ServerTls};
+use crate::config::{Config, ConfigError, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
 use crate::runner::{PluginRules, Rules, Runner};
@@ -72,7 +73,7 @@ impl Start {
 /// Run the agent until it is told to end.
 pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
     let config = read.config.clone();
-    if config.auth.tokens.is_empty() {
+    if config.auth.is_nobody() {
         anyhow::bail!("auth.tokens is empty, so nobody could ask anything; `paramedic token new` makes a token");
     }
     // From here on: a signal that nobody listens for ends the process at once, or, as the first of a container, never.
@@ -190,7 +191,7 @@ impl Agent {
         let scheduler = sweeps::scheduler(config, kept, plugins, checks, clock.clone(), metrics.clone()).await?;
         let (loaded, _) = watch::channel(false);
         let scheduler = Arc::new(scheduler);
-        let tokens = Arc::new(Tokens::new(access(&config.auth), clock.clone(), metrics.clone()));
+        let tokens = Arc::new(Tokens::new(callers::access(config, &targets), clock.clone(), metrics.clone()));
         Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, tokens, metrics, clock, loaded, seal })
     }
 
@@ -215,17 +216,6 @@ fn tls(files: &ServerTls) -> anyhow::Result<Arc<api::Tls>> {
     let ServerTls { certificate, key } = files.clone();
     let tls = api::Tls::load(api::TlsFiles { certificate, key }).context("cannot use server.tls")?;
     Ok(Arc::new(tls))
-}
-
-fn access(auth: &Auth) -> api::Access {
-    let token = |token: &crate::config::Token| api::Token {
-        name: token.name.clone(),
-        role: token.role,
-        expires: token.expires,
-        digest: token.digest,
-        rate: token.rate,
-    };
-    api::Access { key: auth.key.clone(), tokens: auth.tokens.iter().map(token).collect() }
 }
 
 /// Uploads lie beside the store until they were looked at: there the agent can write, and may fill the disk as it does

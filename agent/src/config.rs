@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use agent::{Engine, Retain, Server, ServerTls, Store};
-pub use auth::{Auth, Token};
+pub use auth::{Auth, ClusterCallers, Token};
 pub use files::Files;
 pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
@@ -136,7 +136,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     ])?;
     let names = Names::collect(&root);
     let server = Server::read(&root, sources);
-    let auth = Auth::read(&root, sources);
+    let auth = Auth::read(&root, &names, sources);
     let store = Store::read(&root, sources);
     let engine = Engine::read(&root, sources);
     let targets = Targets::read(&root, &names, sources);

@@ -14,6 +14,7 @@ pub mod file_mark;
 pub mod grant;
 pub mod guard;
 pub mod id;
+pub mod identity;
 pub mod lease;
 pub mod limits;
 pub mod operation;
@@ -42,6 +43,7 @@ pub use grant::{
 };
 pub use guard::{Approval, Approvers, Budget, Freeze, FreezeId, Scope};
 pub use id::{Digest, PluginName, RunId};
+pub use identity::{Identity, PluginVerb};
 pub use lease::{Help, Helped, Lease, LeaseState};
 pub use limits::Limits;
 pub use operation::{Effect, Interface, Operation};

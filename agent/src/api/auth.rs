@@ -1,5 +1,5 @@
 //! Who asks. Every request is refused without a known token, except for the few paths that a probe needs; what its owner
-//! may do is asked where routes are registered.
+//! may do is asked where routes are registered. A token that is none of ours may be that of somebody whom a cluster knows.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,6 +12,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::problem::ApiError;
 use super::rate::Bucket;
+use super::reviews::{Cluster, Member, Reviews};
 use crate::clock::Clock;
 use crate::domain::{Actor, Digest, Rate, Role, Timestamp, TokenKey};
 use crate::telemetry::Metrics;
@@ -19,13 +20,18 @@ use crate::telemetry::Metrics;
 /// Paths that answer anybody. A path that is not listed here needs a token, also one that does not exist.
 pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
+/// In metrics, everybody whom a cluster knows.
+const MEMBERS: &str = "kubernetes";
+
 /// Who may ask.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// The key of the tokens' digests; without one there are no tokens.
     pub key: Option<TokenKey>,
-    /// Everyone who may ask.
+    /// Everyone who may ask with a token of ours.
     pub tokens: Vec<Token>,
+    /// Who knows others.
+    pub cluster: Option<Cluster>,
 }
 
 /// Someone who may ask.
@@ -53,6 +59,7 @@ pub struct Tokens {
 struct Owners {
     key: Option<TokenKey>,
     all: Vec<Arc<Owner>>,
+    reviews: Option<Arc<Reviews>>,
 }
 
 /// The owner of one token.
@@ -61,10 +68,16 @@ struct Owner {
     bucket: Bucket,
 }
 
+/// Somebody who may ask.
+enum Known {
+    Owner(Arc<Owner>),
+    Member(Member),
+}
+
 impl Tokens {
     /// Those of `access`, of whom nobody asked yet.
     pub fn new(access: Access, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let owners = RwLock::new(Arc::new(Owners { key: None, all: Vec::new() }));
+        let owners = RwLock::new(Arc::new(Owners { key: None, all: Vec::new(), reviews: None }));
         let tokens = Self { owners, clock, metrics };
         tokens.replace(access);
         tokens
@@ -78,12 +91,25 @@ impl Tokens {
             Some(owner) => owner.clone(),
             None => Arc::new(Owner { bucket: Bucket::new(token.rate, now), token }),
         };
-        let owners = Owners { key: access.key, all: access.tokens.into_iter().map(owner).collect() };
+        let reviews = |cluster| Arc::new(Reviews::new(cluster, self.clock.clone(), before.reviews.as_deref()));
+        let owners = Owners {
+            key: access.key,
+            all: access.tokens.into_iter().map(owner).collect(),
+            reviews: access.cluster.map(reviews),
+        };
         *self.owners.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(owners);
     }
 
     fn owners(&self) -> Arc<Owners> {
         self.owners.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who asks: the owner of a token, or else somebody whom the cluster knows, if there is one to be asked.
+    async fn known(&self, headers: &HeaderMap) -> Result<Known, ApiError> {
+        match (self.caller(headers), bearer(headers), self.owners().reviews.clone()) {
+            (Err(ApiError::WrongToken), Some(token), Some(reviews)) => reviews.identify(token).await.map(Known::Member),
+            (caller, ..) => caller.map(Known::Owner),
+        }
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<Arc<Owner>, ApiError> {
@@ -103,6 +129,31 @@ impl Tokens {
             self.metrics.rate_limited(&owner.token.name);
             ApiError::RateLimited { rate: owner.token.rate, seconds }
         })
+    }
+
+    /// The same for whoever asks.
+    fn admit_known(&self, known: &Known) -> Result<(), ApiError> {
+        match known {
+            Known::Owner(owner) => self.admit(owner),
+            // One label for all of them: a cluster has any number of names.
+            Known::Member(member) => member.admit().inspect_err(|_| self.metrics.rate_limited(MEMBERS)),
+        }
+    }
+}
+
+impl Known {
+    fn actor(&self) -> Actor {
+        match self {
+            Self::Owner(owner) => Actor(owner.token.name.clone()),
+            Self::Member(member) => member.actor().clone(),
+        }
+    }
+
+    fn granted(&self) -> Granted {
+        match self {
+            Self::Owner(owner) => Granted::Role(owner.token.role),
+            Self::Member(member) => Granted::Cluster(member.clone()),
+        }
     }
 }
 
@@ -134,14 +185,19 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 pub(super) struct Caller(pub(super) Actor);
 
 /// What the caller may do.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Granted(pub(super) Role);
+#[derive(Clone)]
+pub(super) enum Granted {
+    /// What the role of their token says.
+    Role(Role),
+    /// What their cluster says when it is asked.
+    Cluster(Member),
+}
 
 /// Both, for a handler in which it depends on the body what the caller has to be.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Asker {
     pub(super) actor: Actor,
-    pub(super) role: Role,
+    pub(super) granted: Granted,
 }
 
 /// Lets a request through if somebody known asks who does not ask too often, or if anybody may.
@@ -151,15 +207,21 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Result<Response, ApiError> {
     let is_open = OPEN.contains(&request.uri().path());
-    match tokens.caller(request.headers()) {
-        Ok(owner) => {
-            tracing::Span::current().record("actor", &owner.token.name);
+    let known = match is_open {
+        // No probe waits for a cluster.
+        true => tokens.caller(request.headers()).map(Known::Owner),
+        false => tokens.known(request.headers()).await,
+    };
+    match known {
+        Ok(known) => {
+            let actor = known.actor();
+            tracing::Span::current().record("actor", &actor.0);
             // A probe that is told to wait would take the agent for dead.
             if !is_open {
-                tokens.admit(&owner)?;
+                tokens.admit_known(&known)?;
             }
-            request.extensions_mut().insert(Caller(Actor(owner.token.name.clone())));
-            request.extensions_mut().insert(Granted(owner.token.role));
+            request.extensions_mut().insert(Caller(actor));
+            request.extensions_mut().insert(known.granted());
         }
         Err(_) if is_open => {}
         Err(refusal) => return Err(refusal),
@@ -180,8 +242,8 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, ApiError> {
         let (caller, granted) = (parts.extensions.get(), parts.extensions.get());
-        let (Some(Caller(actor)), Some(Granted(role))) = (caller, granted) else { return Err(ApiError::NoToken) };
-        Ok(Self { actor: actor.clone(), role: *role })
+        let (Some(Caller(actor)), Some(granted)) = (caller, granted.cloned()) else { return Err(ApiError::NoToken) };
+        Ok(Self { actor: actor.clone(), granted })
     }
 }
 
@@ -213,7 +275,7 @@ mod tests {
 
     fn tokens(names: &[&str]) -> Tokens {
         let tokens = names.iter().map(|name| token(name, Rate::DEFAULT)).collect();
-        let access = Access { key: Some(key()), tokens };
+        let access = Access { key: Some(key()), tokens, cluster: None };
         Tokens::new(access, Arc::new(ManualClock::at(NOW)), Arc::default())
     }
 
@@ -270,8 +332,10 @@ mod tests {
             tokens.caller(&headers).and_then(|owner| tokens.admit(&owner))
         };
         let once = Rate { per_minute: 1, burst: 1 };
-        let access =
-            |names: &[&str]| Access { key: Some(key()), tokens: names.iter().map(|n| token(n, once)).collect() };
+        let access = |names: &[&str]| {
+            let tokens = names.iter().map(|n| token(n, once)).collect();
+            Access { key: Some(key()), tokens, cluster: None }
+        };
         let tokens = Tokens::new(access(&["alice", "bob"]), Arc::new(ManualClock::at(NOW)), Arc::default());
         asks(&tokens, "alice").unwrap();
         tokens.replace(access(&["carol", "alice"]));

@@ -26,11 +26,17 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        refuse_declared_size(&parts.headers, app.parts.max_body_bytes)?;
-        refuse_other_types(&parts.headers)?;
-        parse(&read(&parts.headers, body, app.parts.max_body_bytes).await?).map(Self)
+        peek(request, app.parts.max_body_bytes).await.map(|(body, _)| Self(body))
     }
+}
+
+/// What the body of a request says, and the request with its body as it was.
+pub(super) async fn peek<T: DeserializeOwned>(request: Request, limit: usize) -> Result<(T, Request), ApiError> {
+    let (parts, body) = request.into_parts();
+    refuse_declared_size(&parts.headers, limit)?;
+    refuse_other_types(&parts.headers)?;
+    let bytes = read(&parts.headers, body, limit).await?;
+    Ok((parse(&bytes)?, Request::from_parts(parts, axum::body::Body::from(bytes))))
 }
 
 /// The bytes of a body, within the limits.

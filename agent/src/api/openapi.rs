@@ -41,8 +41,15 @@ impl Modify for Bearer {
             "A token whose digest is in `auth.tokens` of the agent's configuration. Each operation names the least role \
              that the token needs: viewer, responder or admin.",
         ));
+        let cluster = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let cluster = cluster.description(Some(
+            "A token of the cluster that `auth.kubernetes` of the agent's configuration names, made for the agent's audience. Each \
+             operation names the verb on `plugins.paramedic.dev` that it needs, get, run, plan or apply; one that names none is \
+             only for a token of the agent's own.",
+        ));
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+        components.add_security_scheme("kubernetes", SecurityScheme::Http(cluster.build()));
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::accept::Format;
-use super::auth::{Asker, Caller};
+use super::auth::{Asker, Caller, Granted};
 use super::body::Body;
 use super::leases::lease_time;
 use super::once::Once;
@@ -165,9 +165,13 @@ fn digest(text: &str) -> Result<Digest, ApiError> {
 
 /// Why somebody breaks the glass, who may do that.
 fn broken_by(asker: &Asker, glass: &shape::BreakGlass) -> Result<String, ApiError> {
-    let Asker { actor, role } = asker;
-    if *role < Role::Admin {
-        return Err(ApiError::Forbidden { needed: Role::Admin, actor: actor.clone(), role: *role });
+    let Asker { actor, granted } = asker;
+    match granted {
+        Granted::Role(Role::Admin) => {}
+        Granted::Role(role) => {
+            return Err(ApiError::Forbidden { needed: Role::Admin, actor: actor.clone(), role: *role });
+        }
+        Granted::Cluster(_) => return Err(ApiError::NoRole { needed: Role::Admin, actor: actor.clone() }),
     }
     super::freezes::reason("/break_glass/reason", &glass.reason).map_err(|fault| ApiError::BadFields(vec![fault]))
 }

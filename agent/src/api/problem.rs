@@ -17,7 +17,9 @@ pub(super) use document::Problems;
 pub use document::{Fault, Problem};
 
 use crate::catalog::{ParamsError, Step, Undelivered};
-use crate::domain::{Actor, Mode, PluginName, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes};
+use crate::domain::{
+    Actor, Mode, PluginName, PluginVerb, Rate, ReloadRefused, Role, RunId, SweepRunId, Timestamp, cut_bytes,
+};
 use crate::recording::RecordingError;
 use crate::runner::{LeaseRefusal, PlanRefusal, Refusal};
 use crate::scheduler;
@@ -39,8 +41,21 @@ pub(super) enum ApiError {
     WrongToken,
     #[error("the token of `{name}` expired at {expires}; `paramedic token new` makes another")]
     ExpiredToken { name: String, expires: Timestamp },
+    #[error(
+        "the token is not one of those configured in `auth.tokens`, and the cluster does not accept it for the audience \
+         `{audience}`; `kubectl create token NAME --audience {audience}` makes one that it does"
+    )]
+    RefusedToken { audience: String },
+    #[error(
+        "the cluster cannot be asked now whose token this is and what its owner may do; tokens of `auth.tokens` are good all the same"
+    )]
+    Unreviewed,
     #[error("this needs the role `{needed}`; the token of `{}` has the role `{role}`", actor.0)]
     Forbidden { needed: Role, actor: Actor, role: Role },
+    #[error("this needs the role `{needed}`, which only a token of `auth.tokens` can have; `{}` has none", actor.0)]
+    NoRole { needed: Role, actor: Actor },
+    #[error("{}", not_permitted(actor, *verb, plugin.as_ref(), namespace))]
+    NotPermitted { actor: Actor, verb: PluginVerb, plugin: Option<PluginName>, namespace: String },
     #[error(
         "this token may ask {} times a minute, and {} times at once after a pause; ask again in {seconds} s",
         rate.per_minute, rate.burst
@@ -166,9 +181,11 @@ impl ApiError {
     /// The one decision about how each failure is told.
     fn answer(&self) -> Answer {
         match self {
-            Self::NoToken | Self::WrongToken => told(Kind::Unauthenticated),
+            Self::NoToken | Self::WrongToken | Self::RefusedToken { .. } => told(Kind::Unauthenticated),
+            Self::Unreviewed => later(Kind::Unreviewed, 5),
             Self::ExpiredToken { .. } => told(Kind::ExpiredToken),
-            Self::Forbidden { .. } => told(Kind::Forbidden),
+            Self::Forbidden { .. } | Self::NoRole { .. } => told(Kind::Forbidden),
+            Self::NotPermitted { .. } => told(Kind::NotPermitted),
             Self::TooManyStreams { .. } => later(Kind::TooManyStreams, 10),
             Self::RateLimited { seconds, .. } => later(Kind::RateLimited, *seconds),
             Self::UnknownRoute => told(Kind::UnknownRoute),
@@ -248,6 +265,7 @@ impl ApiError {
     fn plugin(&self) -> Option<String> {
         match self {
             Self::UnknownPlugin { name, .. } => Some(name.clone()),
+            Self::NotPermitted { plugin, .. } => Some(plugin.as_ref()?.to_string()),
             Self::Refused(
                 Refusal::UnknownPlugin { name }
                 | Refusal::Loading { name }
@@ -284,7 +302,7 @@ impl ApiError {
 
     fn role(&self) -> Option<String> {
         match self {
-            Self::Forbidden { needed, .. } => Some(needed.to_string()),
+            Self::Forbidden { needed, .. } | Self::NoRole { needed, .. } => Some(needed.to_string()),
             _ => None,
         }
     }
@@ -431,6 +449,14 @@ impl Failed {
     }
 }
 
+fn not_permitted(actor: &Actor, verb: PluginVerb, plugin: Option<&PluginName>, namespace: &str) -> String {
+    let (verb, plugin) = (verb.as_str(), plugin.map_or("without a name".to_owned(), |name| format!("`{name}`")));
+    format!(
+        "this needs the verb `{verb}` on `plugins.paramedic.dev` {plugin} in the namespace `{namespace}`, which no Role gives `{}`",
+        actor.0
+    )
+}
+
 fn not_recorded(id: RunId, plugin: &PluginName, mode: Mode) -> String {
     let which = match mode {
         Mode::Check => "`all` records checks too",
@@ -455,8 +481,12 @@ fn brief(error: &serde_json::Error) -> String {
 fn challenge(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
     let challenge = match error {
         ApiError::NoToken => "Bearer realm=\"paramedic\"",
-        ApiError::WrongToken | ApiError::ExpiredToken { .. } => "Bearer realm=\"paramedic\", error=\"invalid_token\"",
-        ApiError::Forbidden { .. } => "Bearer realm=\"paramedic\", error=\"insufficient_scope\"",
+        ApiError::WrongToken | ApiError::RefusedToken { .. } | ApiError::ExpiredToken { .. } => {
+            "Bearer realm=\"paramedic\", error=\"invalid_token\""
+        }
+        ApiError::Forbidden { .. } | ApiError::NoRole { .. } | ApiError::NotPermitted { .. } => {
+            "Bearer realm=\"paramedic\", error=\"insufficient_scope\""
+        }
         _ => return None,
     };
     Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))

@@ -63,7 +63,7 @@ pub(super) async fn start(
 }
 
 /// The mode that is asked for. One follows a plan by asking for that plan.
-fn mode(word: Option<&shape::Mode>) -> Result<Mode, ApiError> {
+pub(super) fn mode(word: Option<&shape::Mode>) -> Result<Mode, ApiError> {
     let refuse = |message: &str| {
         Err(ApiError::BadFields(vec![BadField { pointer: "/mode".to_owned(), message: message.to_owned() }]))
     };

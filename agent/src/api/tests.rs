@@ -10,6 +10,7 @@ mod failures;
 mod fixture;
 mod guards;
 mod lists;
+mod members;
 mod once;
 mod probes;
 mod recordings;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::callers::TargetReviewer;
+use crate::api::Reviewer;
 use crate::catalog::{Catalog, Source, Surroundings};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Token};
-use crate::domain::{Diagnosis, Severity, Timestamp};
+use crate::domain::{Diagnosis, Identity, PluginVerb, Severity, Timestamp};
 use crate::engine::Engine;
 use crate::host::NoMemory;
 use crate::store::KeepsNothing;
@@ -28,12 +30,13 @@ pub async fn examine(config: &Config) -> anyhow::Result<Vec<Diagnosis>> {
     report.extend(join_all(targets.http.values().map(|client| client.diagnose())).await.into_iter().flatten());
     report.extend(super::rbac::compare(&super::rbac::places(config, None)?, &targets.kubernetes).await);
     report.extend(tokens(config, SystemClock.now()));
+    report.extend(callers(config, &targets).await);
     report.extend(plugins(config, targets).await?);
     Ok(report)
 }
 
 fn tokens(config: &Config, now: Timestamp) -> Vec<Diagnosis> {
-    if config.auth.tokens.is_empty() {
+    if config.auth.is_nobody() {
         return vec![Diagnosis {
             severity: Severity::Error,
             subject: "auth".to_owned(),
@@ -53,6 +56,32 @@ fn tokens(config: &Config, now: Timestamp) -> Vec<Diagnosis> {
         remedy: Some("make another with `paramedic token new`, or remove the entry".to_owned()),
     };
     expired.map(diagnosis).collect()
+}
+
+/// Whether the cluster that knows callers answers when it is asked about them: about a token that is nobody's, and about nobody.
+async fn callers(config: &Config, targets: &crate::host::Targets) -> Option<Diagnosis> {
+    let callers = config.auth.kubernetes.as_ref()?;
+    let reviewer = TargetReviewer(targets.kubernetes.get(&callers.target)?.clone());
+    let nobody = Identity { username: "system:anonymous".to_owned(), ..Identity::default() };
+    let asked = async {
+        reviewer.identify("e30.e30.e30", &callers.audience).await?;
+        reviewer.permits(&nobody, PluginVerb::Get, None).await
+    };
+    let subject = "auth/kubernetes".to_owned();
+    Some(match asked.await {
+        Ok(_) => Diagnosis {
+            severity: Severity::Ok,
+            subject,
+            message: format!("the cluster of kubernetes/{} can be asked about callers", callers.target),
+            remedy: None,
+        },
+        Err(error) => Diagnosis {
+            severity: Severity::Error,
+            subject,
+            message: error.to_string(),
+            remedy: Some("bind the ClusterRole system:auth-delegator to the agent's service account".to_owned()),
+        },
+    })
 }
 
 async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow::Result<Vec<Diagnosis>> {

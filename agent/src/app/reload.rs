@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, Notify, watch};
 
-use super::{Agent, access, intake, retention, sweeps, targets};
+use super::{Agent, callers, intake, retention, sweeps, targets};
 use crate::api::{Configuration, Tokens};
 use crate::catalog::Catalog;
 use crate::clients::kubernetes::Seal;
@@ -151,7 +151,7 @@ impl Reloader {
 
     async fn try_reload(&self, in_force: &mut InForce) -> Result<Reloaded, ReloadRefused> {
         let config = self.read().await?;
-        if config.auth.tokens.is_empty() {
+        if config.auth.is_nobody() {
             return Err(refused("auth.tokens is empty, so nobody could ask anything any more".to_owned()));
         }
         let targets = self.targets(&config, in_force).map_err(|error| refused(format!("{error:#}")))?;
@@ -161,7 +161,7 @@ impl Reloader {
 
         // From here on nothing fails.
         let changed = difference::between(&in_force.config, &config);
-        self.tokens.replace(access(&config.auth));
+        self.tokens.replace(callers::access(&config, &targets));
         self.runner.govern(super::rules(&config));
         self.catalog.reconfigure(targets.clone(), intake::entries(&config)).await;
         self.scheduler.adopt(prepared);

@@ -22,6 +22,7 @@ mod logs;
 mod names;
 mod objects;
 mod pods;
+mod review;
 mod rights;
 mod rollout;
 mod seal;

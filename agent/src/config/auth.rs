@@ -1,9 +1,10 @@
 //! `auth`: who may ask, what for, until when and how often.
 
-use crate::domain::{Digest, InvalidTime, Rate, Role, Timestamp, TokenKey, names_a_caller};
+use crate::domain::{Digest, InvalidTime, Rate, Role, System, TargetName, Timestamp, TokenKey, names_a_caller};
 
 use super::choices::choose_from;
 use super::field::{Field, Mapping};
+use super::names::Names;
 use super::report::quoted;
 use super::sources::Sources;
 
@@ -12,8 +13,21 @@ use super::sources::Sources;
 pub struct Auth {
     /// The key of all digests; none only where there are no tokens.
     pub key: Option<TokenKey>,
-    /// Who may ask. Empty means nobody.
+    /// Who may ask with a token of ours.
     pub tokens: Vec<Token>,
+    /// Who knows others who may ask.
+    pub kubernetes: Option<ClusterCallers>,
+}
+
+/// `auth.kubernetes`: those whom a cluster knows may ask what it lets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterCallers {
+    /// The target whose API server is asked, and in whose namespace the Roles lie.
+    pub target: TargetName,
+    /// What tokens have to be made for.
+    pub audience: String,
+    /// How often each caller may ask.
+    pub rate: Rate,
 }
 
 /// One entry of `auth.tokens`: someone who may ask.
@@ -35,15 +49,27 @@ pub struct Token {
 const MOST_PER_MINUTE: u64 = 6_000_000;
 const LARGEST_BURST: u64 = 1_000_000;
 
+/// What tokens are made for unless it says otherwise.
+const AUDIENCE: &str = "paramedic";
+
+/// Longest audience, in bytes.
+const MAX_AUDIENCE: usize = 253;
+
 impl Auth {
+    /// True where nobody may ask.
+    pub fn is_nobody(&self) -> bool {
+        self.tokens.is_empty() && self.kubernetes.is_none()
+    }
+
     /// Read `auth`.
-    pub(super) fn read(root: &Mapping<'_>, sources: &Sources<'_>) -> Option<Self> {
-        let auth = root.section("auth", &["key", "rate", "tokens"])?;
+    pub(super) fn read(root: &Mapping<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Option<Self> {
+        let auth = root.section("auth", &["key", "rate", "tokens", "kubernetes"])?;
         let key = auth.or("key", None, |field| key(field, sources).map(Some));
         let rate = rate(&auth, Rate::DEFAULT);
         // A wrong key or rate is told already; the tokens are read all the same, to tell what is wrong with them.
         let known = (key.clone().flatten(), rate.unwrap_or(Rate::DEFAULT));
         let tokens = auth.or("tokens", Vec::new(), |field| tokens(field, &known));
+        let kubernetes = auth.or("kubernetes", None, |field| callers(field, names, known.1).map(Some));
         if auth.get("key").is_none()
             && auth.get("tokens").is_some_and(|field| field.items().is_some_and(|all| !all.is_empty()))
         {
@@ -53,8 +79,28 @@ impl Auth {
             );
         }
         rate?;
-        Some(Self { key: key?, tokens: tokens? })
+        Some(Self { key: key?, tokens: tokens?, kubernetes: kubernetes? })
     }
+}
+
+fn callers(field: &Field<'_>, names: &Names<'_>, default: Rate) -> Option<ClusterCallers> {
+    let callers = field.mapping(&["target", "audience", "rate"])?;
+    let target = callers.required("target", |field| names.target(field, System::Kubernetes));
+    let audience = callers.or("audience", AUDIENCE.to_owned(), audience);
+    let rate = rate(&callers, default);
+    Some(ClusterCallers { target: target?, audience: audience?, rate: rate? })
+}
+
+fn audience(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if text.len() > MAX_AUDIENCE || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return field.refuse(format!("an audience has at most {MAX_AUDIENCE} signs of ASCII, and no spaces"));
+    }
+    // That of the API server itself, for which every pod has a token.
+    if text.trim_start_matches("https://").starts_with("kubernetes.default.svc") {
+        return field.refuse("every pod has a token for this audience: name one that only the agent has");
+    }
+    Some(text.to_owned())
 }
 
 fn key(field: &Field<'_>, sources: &Sources<'_>) -> Option<TokenKey> {

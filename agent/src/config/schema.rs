@@ -92,12 +92,25 @@ fn auth() -> Value {
             optional("rate", rate("How often it may ask.")),
         ],
     );
+    let audience = text("What their tokens have to be made for; not what the API server takes for itself.");
+    let kubernetes = object(
+        "Those whom a cluster knows may ask what its Roles let them do with `plugins.paramedic.dev`.",
+        [
+            required(
+                "target",
+                text("The Kubernetes target whose API server is asked, in whose namespace the Roles lie."),
+            ),
+            optional("audience", with_default(audience, "paramedic")),
+            optional("rate", rate("How often each of them may ask; like the tokens unless it says otherwise.")),
+        ],
+    );
     object(
-        "Who may ask. Without a token nobody may.",
+        "Who may ask. Without a token or a cluster nobody may.",
         [
             optional("key", secret("The key of the tokens' digests, of 32 bytes or more.")),
             optional("rate", rate("How often each token may ask.")),
             optional("tokens", list("The tokens.", token)),
+            optional("kubernetes", kubernetes),
         ],
     )
 }
@@ -607,6 +620,7 @@ mod tests {
             "",
             "server.tls",
             "auth.tokens[0]",
+            "auth.kubernetes",
             "store.retain",
             "engine",
             "intake",

@@ -100,7 +100,7 @@ plugins:
         rate: Rate { burst: 9, ..rate },
     };
     let bob = Token { name: "bob".into(), role: Role::Admin, expires: None, digest: Digest::of(b"world"), rate };
-    assert_eq!(config.auth, Auth { key: Some(token_key()), tokens: vec![alice, bob] });
+    assert_eq!(config.auth, Auth { key: Some(token_key()), tokens: vec![alice, bob], kubernetes: None });
     assert_eq!(config.store.path, Path::new("data/runs.db"));
     assert_eq!(config.store.retain, Retain { age: Duration::from_secs(43_200), size_bytes: 2 << 20 });
     assert_eq!(config.engine, Engine { cache: "/var/cache/paramedic".into(), guest_threads: 3 });
@@ -351,6 +351,8 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
         "plugins: { p: { source: { file: p }, grants: [ { redis: @, verbs: [@] } ], settings: @ } }",
         "plugins: { @: 1 }",
         "auth: { key: @, rate: @, tokens: [ { name: @, role: @, expires: @, hmac: @, rate: @ } ] }",
+        "auth: { kubernetes: { target: @, audience: @, rate: @ } }",
+        "auth: { kubernetes: @ }",
         "signing: { keys: { k: @ }, required: @ }",
         "signing: { keys: { @: 1 } }",
         "plugins: { p: { source: @, signed_by: @ } }",
@@ -372,6 +374,42 @@ fn no_message_shows_a_secret_that_stands_in_the_wrong_place() {
             let error = parse(&place.replace('@', shape)).expect_err(shape);
             assert!(!format!("{error} {error:?}").contains(LEAK), "{shape}\n{error}");
         }
+    }
+}
+
+#[test]
+fn those_whom_a_cluster_knows_need_no_token_in_the_file() {
+    let read = |callers: &str| {
+        parse(&format!(
+            "auth: {{ rate: {{ burst: 7 }}, kubernetes: {callers} }}\ntargets: {{ kubernetes: {{ prod: {{ namespace: shop }} }} }}"
+        ))
+    };
+    let callers =
+        |audience: &str, rate| Some(ClusterCallers { target: target("prod"), audience: audience.to_owned(), rate });
+    let rate = Rate { per_minute: Rate::DEFAULT.per_minute, burst: 7 };
+    let auth = read("{ target: prod }").unwrap().auth;
+    assert_eq!((auth.is_nobody(), auth.kubernetes), (false, callers("paramedic", rate)));
+    let whole = "{ target: prod, audience: https://paramedic.example.org, rate: { per_minute: 9 } }";
+    let auth = read(whole).unwrap().auth;
+    assert_eq!(auth.kubernetes, callers("https://paramedic.example.org", Rate { per_minute: 9, ..rate }));
+    for (wrong, expected) in [
+        ("{}", "auth.kubernetes: `target` is missing"),
+        (
+            "{ target: prd }",
+            "auth.kubernetes.target: there is no kubernetes target `prd`; choose from prod (did you mean `prod`?)",
+        ),
+        (
+            "{ target: prod, audience: 'a b' }",
+            "auth.kubernetes.audience: an audience has at most 253 signs of ASCII, and no spaces",
+        ),
+        (
+            "{ target: prod, audience: https://kubernetes.default.svc }",
+            "auth.kubernetes.audience: every pod has a token for this",
+        ),
+        ("{ target: prod, audiences: [a] }", "auth.kubernetes.audiences: there is no such field"),
+    ] {
+        let told = read(wrong).unwrap_err().to_string();
+        assert!(told.contains(expected), "{wrong}: {told}");
     }
 }
 

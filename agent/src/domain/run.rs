@@ -57,7 +57,7 @@ impl Trigger {
     }
 }
 
-/// Who asked: the name of the token.
+/// Who asked: the name of the token, or `kubernetes:` and the name that a cluster knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor(pub String);
 

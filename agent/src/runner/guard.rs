@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::PlanRefusal;
-use crate::domain::{Actor, Approvers, Budget, Helped, Plan, PluginName, Recordings, Run, Status, Timestamp};
+use crate::domain::{Actor, Approval, Approvers, Budget, Helped, Plan, PluginName, Recordings, Run, Status, Timestamp};
 use crate::store::{Applied, GuardFacts, RunState};
 
 /// For how long a breaker stays open by itself.
@@ -94,7 +94,7 @@ pub(super) fn judge(plan: &Plan, rules: PluginRules, facts: &GuardFacts, now: Ti
 
 /// Whether `actor` may approve a plan that `requester` asked for.
 pub(super) fn judge_approval(plan: &Plan, requester: &Actor, actor: &Actor) -> Result<(), PlanRefusal> {
-    if requester == actor {
+    if requester.person() == actor.person() {
         return Err(PlanRefusal::OwnPlan { id: plan.run });
     }
     Ok(())
@@ -113,8 +113,14 @@ fn refuse_frozen(plan: &Plan, facts: &GuardFacts, now: Timestamp) -> Result<(), 
 }
 
 fn refuse_unapproved(plan: &Plan, approvers: Approvers, facts: &GuardFacts) -> Result<(), PlanRefusal> {
-    let others = facts.approvals.iter().filter(|approval| facts.requester.as_ref() != Some(&approval.actor));
-    let by: Vec<_> = others.map(|approval| approval.actor.clone()).collect();
+    let mut counted: Vec<&str> = facts.requester.iter().map(Actor::person).collect();
+    let mut by = Vec::new();
+    for Approval { actor, .. } in &facts.approvals {
+        if !counted.contains(&actor.person()) {
+            counted.push(actor.person());
+            by.push(actor.clone());
+        }
+    }
     let given = u32::try_from(by.len()).unwrap_or(u32::MAX);
     match approvers.count().saturating_sub(given) {
         0 => Ok(()),

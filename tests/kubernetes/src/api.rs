@@ -14,7 +14,7 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
 }
 
 fn try_answer(world: &mut World, request: &Request) -> Result<Answer, Failure> {
-    let who = world.tokens.authenticate(&request.authorization)?;
+    let who = world.tokens.authenticate(&request.authorization, world.clock.now())?;
     let Some(place) = Place::parse(&request.path) else { return path(world, request, &who) };
     // Rights come before existence, so that a refusal does not tell what is there.
     let attributes = place.attributes(request);

@@ -50,8 +50,8 @@ impl Cluster {
         world.plant(account);
         let agent = world.service_account("shop", "agent").context("the account was just planted")?;
         let tokens = BTreeMap::from([
-            ("agent", world.tokens.issue(agent, crate::identity::OWN_AUDIENCE)),
-            ("admin", world.tokens.issue(Identity::admin(), crate::identity::OWN_AUDIENCE)),
+            ("agent", world.tokens.issue(agent, crate::identity::OWN_AUDIENCE, None)),
+            ("admin", world.tokens.issue(Identity::admin(), crate::identity::OWN_AUDIENCE, None)),
             ("anonymous", String::new()),
             ("bad-token", "garbage".to_owned()),
         ]);
@@ -134,7 +134,17 @@ impl Cluster {
         let audience = audience.unwrap_or(crate::identity::OWN_AUDIENCE);
         self.shared.with(|world| {
             let who = world.service_account(namespace, account)?;
-            Some(world.tokens.issue(who, audience))
+            Some(world.tokens.issue(who, audience, None))
+        })
+    }
+
+    /// The same with an end, which the time of the cluster has to reach.
+    #[must_use]
+    pub fn issue_token_for(&self, namespace: &str, account: &str, audience: &str, time: Duration) -> Option<String> {
+        self.shared.with(|world| {
+            let who = world.service_account(namespace, account)?;
+            let expires = world.clock.now() + time;
+            Some(world.tokens.issue(who, audience, Some(expires)))
         })
     }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -27,6 +30,7 @@ pub struct Identity {
 struct Token {
     identity: Identity,
     audience: String,
+    expires: Option<Timestamp>,
     is_revoked: bool,
 }
 
@@ -83,13 +87,13 @@ fn authenticated() -> String {
 }
 
 impl Tokens {
-    /// A new token for someone, good for one audience.
-    pub fn issue(&mut self, mut identity: Identity, audience: &str) -> String {
+    /// A new token for someone, good for one audience until it expires, if it does.
+    pub fn issue(&mut self, mut identity: Identity, audience: &str, expires: Option<Timestamp>) -> String {
         self.issued += 1;
         identity.credential = format!("00000000-0000-4000-8000-{:012x}", self.issued);
-        let token = format!("stand-in-token-{}-{}", self.issued, identity.user.replace(':', "-"));
+        let token = web_token(&identity, audience, expires);
         let audience = audience.to_owned();
-        self.tokens.insert(token.clone(), Token { identity, audience, is_revoked: false });
+        self.tokens.insert(token.clone(), Token { identity, audience, expires, is_revoked: false });
         token
     }
 
@@ -100,19 +104,22 @@ impl Tokens {
         }
     }
 
-    /// Who sends this `Authorization` header.
-    pub fn authenticate(&self, header: &str) -> Result<Identity, Failure> {
+    /// Who sends this `Authorization` header now.
+    pub fn authenticate(&self, header: &str, now: Timestamp) -> Result<Identity, Failure> {
         if header.is_empty() {
             return Ok(Identity::anonymous());
         }
         let token = header.strip_prefix("Bearer ").ok_or_else(Failure::unauthorized)?;
-        self.review(token, &[OWN_AUDIENCE]).map(|(identity, _)| identity).map_err(|_| Failure::unauthorized())
+        self.review(token, &[OWN_AUDIENCE], now).map(|(identity, _)| identity).map_err(|_| Failure::unauthorized())
     }
 
     /// Whose token this is, and for which of the audiences; the error is the text of a review.
-    pub fn review(&self, token: &str, audiences: &[&str]) -> Result<(Identity, String), String> {
+    pub fn review(&self, token: &str, audiences: &[&str], now: Timestamp) -> Result<(Identity, String), String> {
         let known = self.tokens.get(token).filter(|token| !token.is_revoked);
         let known = known.ok_or_else(|| "invalid bearer token".to_owned())?;
+        if known.expires.is_some_and(|expires| expires <= now) {
+            return Err("[invalid bearer token, service account token has expired]".to_owned());
+        }
         if audiences.contains(&known.audience.as_str()) {
             return Ok((known.identity.clone(), known.audience.clone()));
         }
@@ -123,6 +130,16 @@ impl Tokens {
     }
 }
 
+/// As a service account's token looks. Nobody's key has signed it.
+fn web_token(identity: &Identity, audience: &str, expires: Option<Timestamp>) -> String {
+    let claims = json!({
+        "aud": [audience], "exp": expires.map(Timestamp::as_second), "jti": identity.credential, "sub": identity.user,
+    });
+    let head = json!({"alg": "RS256", "kid": "stand-in"});
+    let signature = format!("stand-in-token-{}", identity.credential);
+    [head.to_string(), claims.to_string(), signature].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,19 +147,31 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_audience_until_it_is_revoked() {
         let mut tokens = Tokens::default();
-        let token = tokens.issue(Identity::service_account("shop", "oncall", "1"), "paramedic");
-        assert!(tokens.review(&token, &["paramedic"]).is_ok());
-        assert!(tokens.review(&token, &[OWN_AUDIENCE]).is_err());
-        assert!(tokens.authenticate(&format!("Bearer {token}")).is_err());
+        let now = Timestamp::UNIX_EPOCH;
+        let token = tokens.issue(Identity::service_account("shop", "oncall", "1"), "paramedic", None);
+        assert_eq!(token.split('.').count(), 3);
+        assert!(tokens.review(&token, &["paramedic"], now).is_ok());
+        assert!(tokens.review(&token, &[OWN_AUDIENCE], now).is_err());
+        assert!(tokens.authenticate(&format!("Bearer {token}"), now).is_err());
         tokens.revoke(&token);
-        assert!(tokens.review(&token, &["paramedic"]).is_err());
+        assert!(tokens.review(&token, &["paramedic"], now).is_err());
+    }
+
+    #[test]
+    fn a_token_that_expired_is_refused() {
+        let mut tokens = Tokens::default();
+        let end = Timestamp::UNIX_EPOCH;
+        let token = tokens.issue(Identity::service_account("shop", "oncall", "1"), "paramedic", Some(end));
+        assert!(tokens.review(&token, &["paramedic"], end - jiff::SignedDuration::from_secs(1)).is_ok());
+        assert!(tokens.review(&token, &["paramedic"], end).unwrap_err().contains("expired"));
     }
 
     #[test]
     fn no_token_is_nobody_and_a_wrong_one_is_refused() {
         let tokens = Tokens::default();
-        assert_eq!(tokens.authenticate("").unwrap(), Identity::anonymous());
-        assert_eq!(tokens.authenticate("Bearer garbage").unwrap_err().code, 401);
-        assert_eq!(tokens.authenticate("Basic YTpi").unwrap_err().code, 401);
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(tokens.authenticate("", now).unwrap(), Identity::anonymous());
+        assert_eq!(tokens.authenticate("Bearer garbage", now).unwrap_err().code, 401);
+        assert_eq!(tokens.authenticate("Basic YTpi", now).unwrap_err().code, 401);
     }
 }

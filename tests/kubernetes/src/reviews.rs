@@ -89,7 +89,7 @@ fn token(world: &World, asked: &Value) -> Result<Value, Failure> {
     if audiences.is_empty() {
         audiences.push(OWN_AUDIENCE);
     }
-    Ok(match world.tokens.review(token, &audiences) {
+    Ok(match world.tokens.review(token, &audiences, world.clock.now()) {
         Ok((who, audience)) => json!({"authenticated": true, "user": who.to_json(), "audiences": [audience]}),
         Err(why) => json!({"user": {}, "error": why}),
     })
@@ -102,7 +102,9 @@ pub fn token_request(world: &mut World, request: &Request, target: &Target) -> R
     let uid = objects::uid(account).to_owned();
     let audience = objects::items(&asked, "/spec/audiences").find_map(Value::as_str).unwrap_or(OWN_AUDIENCE).to_owned();
     let seconds = objects::number(&asked, "/spec/expirationSeconds").unwrap_or(3600);
-    let token = world.tokens.issue(Identity::service_account(target.space(), &target.name, &uid), &audience);
+    let who = Identity::service_account(target.space(), &target.name, &uid);
+    let expires = world.clock.now() + jiff::SignedDuration::from_secs(seconds);
+    let token = world.tokens.issue(who, &audience, Some(expires));
     let document = json!({
         "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
         "metadata": {

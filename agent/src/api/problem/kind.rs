@@ -36,6 +36,7 @@ kinds! {
     Unauthenticated = UNAUTHORIZED "unauthenticated": "Nobody known asks";
     ExpiredToken = UNAUTHORIZED "expired-token": "The token has expired";
     Forbidden = FORBIDDEN "forbidden": "The role does not suffice";
+    NotPermitted = FORBIDDEN "not-permitted": "The cluster does not permit it";
     UnknownRoute = NOT_FOUND "unknown-route": "There is nothing here";
     UnknownPlugin = NOT_FOUND "unknown-plugin": "There is no such plugin";
     PluginNotConfigured = NOT_FOUND "plugin-not-configured": "The plugin is not configured";
@@ -84,6 +85,7 @@ kinds! {
     PluginLoading = SERVICE_UNAVAILABLE "plugin-loading": "The plugin is being loaded";
     ShuttingDown = SERVICE_UNAVAILABLE "shutting-down": "The agent is shutting down";
     StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable": "The store does not take or give records";
+    Unreviewed = SERVICE_UNAVAILABLE "unreviewed": "The cluster cannot be asked who this is";
     EndUnknown = SERVICE_UNAVAILABLE "end-unknown": "The end of the run is not known";
 }
 

@@ -61,7 +61,7 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
 
 const OWNERS: [(Role, &str); 3] = [(Role::Viewer, VIEWER), (Role::Responder, RESPONDER), (Role::Admin, TOKEN)];
 
-fn least(method: &str, path: &str) -> Option<Role> {
+pub(super) fn least(method: &str, path: &str) -> Option<Role> {
     let found = LEAST.iter().find(|(known, place, _)| (*known, *place) == (method, path));
     found.unwrap_or_else(|| panic!("who may use {method} {path}? Say so in LEAST")).2
 }
@@ -99,7 +99,15 @@ fn the_description_tells_the_role_of_each_route() {
         let ways = operation["security"].as_array().unwrap();
         match least(&method, &path) {
             None => assert!(ways.contains(&serde_json::json!({})), "{method} {path}: {ways:?}"),
-            Some(role) => assert_eq!(*ways, [serde_json::json!({ "token": [role.as_str()] })], "{method} {path}"),
+            Some(role) => {
+                let mut expected = vec![serde_json::json!({ "token": [role.as_str()] })];
+                let asked = super::members::asked(&method, &path);
+                expected.extend(asked.map(|(verb, _)| serde_json::json!({ "kubernetes": [verb] })));
+                if (method.as_str(), path.as_str()) == ("POST", "/v1/runs") {
+                    expected.push(serde_json::json!({ "kubernetes": ["plan"] }));
+                }
+                assert_eq!(*ways, expected, "{method} {path}");
+            }
         }
     }
 }

@@ -219,7 +219,7 @@ pub(super) fn access() -> Access {
         rate: Rate { per_minute: 6_000_000, burst: 1_000_000 },
     };
     let owners = [("alice", Role::Admin, TOKEN), ("bob", Role::Responder, RESPONDER), ("vera", Role::Viewer, VIEWER)];
-    Access { tokens: owners.map(token).to_vec(), key: Some(key) }
+    Access { tokens: owners.map(token).to_vec(), key: Some(key), cluster: None }
 }
 
 /// Every minute two checks, of which the second cannot run.

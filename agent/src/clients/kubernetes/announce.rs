@@ -88,9 +88,6 @@ impl Kubernetes {
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
         let what = What::new("note what was changed", "way to note what was changed");
         let written = self.write(limits, Write { verb: Verb::Create, path, body, is_rehearsal: false }, &what).await;
-        written.map(drop).map_err(|lost| match lost {
-            Lost::Refused(refusal) => refusal.error,
-            Lost::Unsent(error) | Lost::Failed(error) | Lost::Unanswered(error) => error,
-        })
+        written.map(drop).map_err(Lost::into_error)
     }
 }

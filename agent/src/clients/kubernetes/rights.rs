@@ -23,8 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
 
-/// What everybody who can log in may ask about themselves.
-const EVERYBODYS: [(&str, &str); 3] = [
+/// What everybody who can log in may ask about themselves, and what it takes to ask about callers of the agent
+/// (`auth.kubernetes`): no grant needs it, and no Role of a namespace can give it.
+const REVIEWED: [(&str, &str); 5] = [
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
     ("authorization.k8s.io", "selfsubjectrulesreviews"),
     ("authentication.k8s.io", "selfsubjectreviews"),
@@ -105,7 +108,7 @@ pub(super) fn surplus(rules: &[ResourceRule], needs: &Needs) -> Vec<Surplus> {
     for rule in rules {
         let names = rule.resource_names.as_deref().unwrap_or_default();
         for (group, resource) in pairs(rule) {
-            if EVERYBODYS.contains(&(group, resource)) {
+            if REVIEWED.contains(&(group, resource)) {
                 continue;
             }
             for verb in &rule.verbs {
@@ -175,12 +178,14 @@ mod tests {
     fn what_nobody_needs_is_named_and_what_everybody_has_is_not() {
         let needs = needs(&[Operation::KubernetesListPods, Operation::KubernetesGetRollout]);
         let everybodys = rule(&["create"], &["authorization.k8s.io"], &["selfsubjectrulesreviews"], &[]);
+        let delegators = rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"], &[]);
         let table: &[(ResourceRule, &[&str])] = &[
             (rule(&["list"], &[""], &["pods"], &[]), &[]),
             (rule(&["get"], &["apps"], &["deployments", "statefulsets"], &[]), &[]),
             // A part of what is needed, given once more.
             (rule(&["get"], &["apps"], &["deployments"], &["api"]), &[]),
             (everybodys, &[]),
+            (delegators, &[]),
             (rule(&["get", "list", "watch"], &[""], &["pods"], &[]), &["get, watch pods"]),
             (rule(&["patch"], &["apps"], &["deployments/scale"], &["api"]), &["patch deployments.apps/scale api"]),
             (rule(&["get"], &[""], &["secrets", "pods/log"], &[]), &["get pods/log", "get secrets"]),

@@ -112,6 +112,16 @@ pub(super) enum Lost {
     Unanswered(CallError),
 }
 
+impl Lost {
+    /// What went wrong, for those to whom it is the same whether something was written.
+    pub(super) fn into_error(self) -> CallError {
+        match self {
+            Self::Refused(refusal) => refusal.error,
+            Self::Unsent(error) | Self::Failed(error) | Self::Unanswered(error) => error,
+        }
+    }
+}
+
 /// A no of the server.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -173,12 +183,7 @@ impl Kubernetes {
     ) -> Result<T, CallError> {
         let body = serde_json::to_value(review).unwrap_or_default();
         let asked = self.write(limits, Write { verb: Verb::Create, path, body, is_rehearsal: false }, what).await;
-        let answer = asked.map_err(|lost| match lost {
-            Lost::Refused(Refusal { error, .. })
-            | Lost::Unsent(error)
-            | Lost::Failed(error)
-            | Lost::Unanswered(error) => error,
-        })?;
+        let answer = asked.map_err(Lost::into_error)?;
         T::deserialize(answer).map_err(|_| unreadable(what))
     }
 

@@ -125,6 +125,9 @@ fn so_many_others_have_to_approve() {
         ("one of two, and the one who asked", Approvers::Two, &["alice", "bob"], 1),
         ("two did", Approvers::Two, &["bob", "carol"], 0),
         ("three did", Approvers::Two, &["bob", "carol", "dave"], 0),
+        ("the one who asked, by way of a cluster", Approvers::One, &["kubernetes:alice"], 1),
+        ("one person, both ways", Approvers::Two, &["kubernetes:bob", "bob"], 1),
+        ("two people, by way of a cluster", Approvers::Two, &["kubernetes:bob", "kubernetes:carol"], 0),
     ] {
         let facts = GuardFacts { approvals: by.iter().map(|name| approval(name)).collect(), ..facts() };
         let rules = PluginRules { approvers, ..PluginRules::default() };
@@ -136,7 +139,9 @@ fn so_many_others_have_to_approve() {
     }
     let asks = |name: &str| judge_approval(&plan(&["email"]), &actor("alice"), &actor(name));
     assert!(asks("bob").is_ok());
-    assert!(matches!(asks("alice"), Err(PlanRefusal::OwnPlan { .. })));
+    for name in ["alice", "kubernetes:alice"] {
+        assert!(matches!(asks(name), Err(PlanRefusal::OwnPlan { .. })), "{name}");
+    }
 }
 
 #[test]
