@@ -115,7 +115,7 @@ fn access() -> anyhow::Result<Access> {
         digest: key.digest(TOKEN.as_bytes()),
         rate: Rate { per_minute: 6_000_000, burst: 1_000_000 },
     };
-    Ok(Access { key: Some(key), tokens: vec![token] })
+    Ok(Access { key: Some(key), tokens: vec![token], cluster: None })
 }
 
 /// A scheduler without sweeps, with a store of its own.
