@@ -5,7 +5,6 @@
 
 pub mod access;
 pub mod call;
-pub mod canonical;
 pub mod chain;
 pub mod change;
 pub mod cron;

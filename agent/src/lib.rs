@@ -3,6 +3,7 @@
 //! In reading order, which is also the order of knowledge: a module uses only those above it, and `app` joins them all.
 //! `tests/arrows.rs` keeps it that way; `ARCHITECTURE.md` tells why.
 
+pub mod canonical;
 pub mod domain;
 
 pub mod clock;

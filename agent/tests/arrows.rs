@@ -12,15 +12,16 @@ use std::path::{Path, PathBuf};
 /// Module, the modules of ours that it may name, and the libraries that it must not.
 const MAP: &[(&str, &[&str], &[&str])] = &[
     ("domain", &[], &["tokio", "wasmtime", "axum", "rusqlite", "reqwest", "redis", "tokio_postgres", "serde"]),
+    ("canonical", &[], &["tokio", "wasmtime", "axum", "rusqlite", "reqwest", "redis", "tokio_postgres"]),
     ("clock", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite"]),
     ("config", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres"]),
     ("policy", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"]),
     ("recording", &["domain"], &["tokio", "wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"]),
-    ("store", &["domain", "clock"], &["wasmtime", "axum", "redis", "tokio_postgres", "reqwest"]),
+    ("store", &["canonical", "domain", "clock"], &["wasmtime", "axum", "redis", "tokio_postgres", "reqwest"]),
     ("clients", &["domain", "clock", "policy", "journal"], &["wasmtime", "axum", "rusqlite"]),
     (
         "journal",
-        &["domain", "clock", "policy", "recording"],
+        &["canonical", "domain", "clock", "policy", "recording"],
         &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (

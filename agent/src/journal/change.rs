@@ -73,5 +73,5 @@ impl Halt {
 pub fn canonical(arguments: &impl serde::Serialize) -> String {
     // Arguments are plain data with names for keys, which always have a form in JSON. One that has none equals nothing that
     // a plan can list.
-    crate::domain::canonical::to_string(arguments).unwrap_or_default()
+    crate::canonical::to_string(arguments).unwrap_or_default()
 }

@@ -25,7 +25,8 @@ use serde_json::json;
 
 use super::StoreError;
 use super::columns::{Columns, collect, integer, millis};
-use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp, canonical};
+use crate::canonical;
+use crate::domain::{ChainHead, Digest, Mode, RunId, Timestamp};
 use rows::Claims;
 
 pub(super) use strangers::{Search, Strangers};

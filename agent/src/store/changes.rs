@@ -130,7 +130,7 @@ pub fn plan_digest(plan: &Plan) -> Digest {
 
 fn canonical(plan: &Plan) -> String {
     // A plan is plain data with names for keys, which always has a form in JSON.
-    crate::domain::canonical::to_string(&json::Plan::from(plan)).unwrap_or_default()
+    crate::canonical::to_string(&json::Plan::from(plan)).unwrap_or_default()
 }
 
 /// The plan that a run made, ready to be recorded with its end.
