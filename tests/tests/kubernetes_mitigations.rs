@@ -97,6 +97,22 @@ impl Ward {
         assert_eq!(undone["outcome"]["status"], "ok", "{undone}");
     }
 
+    /// Wait until the newest template of a Deployment is rolled out.
+    async fn rolled_out(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let is_done = || {
+            let object = self.object("apps/v1/Deployment", name);
+            let (status, wanted) = (&object["status"], &object["spec"]["replicas"]);
+            let counts = ["replicas", "updatedReplicas", "availableReplicas"];
+            status["observedGeneration"] == object["metadata"]["generation"]
+                && counts.iter().all(|count| status[*count] == *wanted)
+        };
+        while !is_done() {
+            assert!(Instant::now() < deadline, "{}", self.object("apps/v1/Deployment", name));
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
     fn object(&self, kind: &str, name: &str) -> Value {
         self.cluster.get(kind, "shop", name).unwrap()
     }
@@ -496,12 +512,14 @@ async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_kee
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "billing", "namespace": "shop" },
         "stringData": { "api-key": hidden },
     }));
-    let mode_is = |value: &str| {
+    let mode_is = async |value: &str| {
         let mut billing = ward.object("apps/v1/Deployment", "billing");
         billing["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!(value);
+        billing["metadata"]["generation"] = json!(billing["metadata"]["generation"].as_u64().unwrap() + 1);
         ward.cluster.put(billing);
+        ward.rolled_out("billing").await;
     };
-    mode_is(&ours);
+    mode_is(&ours).await;
     let before = ward.written("apps/v1/Deployment", "billing");
     let set = json!({ "name": "billing", "set": { "MODE": "maintenance", "API_KEY": "none" } });
     let unset = json!({ "name": "billing", "unset": ["MODE", "API_KEY"] });
@@ -516,13 +534,13 @@ async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_kee
     }
     // Somebody else sets it between the plan and the apply, and between the apply and the undo.
     let plan = ward.plan("k8s-set-env", &set);
-    mode_is(&theirs);
+    mode_is(&theirs).await;
     let applied = ward.apply(&plan);
     let change = &applied["changes"][0];
     assert_eq!(change["fate"], "conflict", "{applied}");
     assert!(change["reason"].as_str().unwrap().starts_with("MODE of billing was a value ("), "{change}");
     let second = ward.apply(&ward.plan("k8s-set-env", &set));
-    mode_is(&theirs);
+    mode_is(&theirs).await;
     let refused = ward.plan_undo(&second);
     told.extend([applied, second, refused.json().unwrap()]);
     for answer in &told {
