@@ -11,7 +11,7 @@ use super::super::rollout::Workload;
 use super::super::transport::Verb;
 use super::edit::{Alteration, Back, Draft, Place};
 use super::{care, template};
-use crate::domain::{CallError, CallLimits, Difference, Fact, Operation, Quantity};
+use crate::domain::{CallError, Difference, Fact, Operation, Quantity};
 use crate::journal::canonical;
 
 /// Longest image that is set.
@@ -49,10 +49,6 @@ impl Alteration for SetImage {
 
     fn place(&self) -> Place {
         template::place(&self.workload)
-    }
-
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {
@@ -164,10 +160,6 @@ impl Alteration for SetResources {
 
     fn place(&self) -> Place {
         template::place(&self.workload)
-    }
-
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {

@@ -49,14 +49,16 @@ impl Place {
 /// What is to be made of an object.
 #[async_trait]
 pub(super) trait Alteration: Send + Sync {
-    /// What has to be looked at beside the object.
-    type Around: Send + Sync;
+    /// What has to be looked at beside the object; `()` for nothing.
+    type Around: Default + Send + Sync;
 
     /// Where the object is.
     fn place(&self) -> Place;
 
     /// Look at what is around the object.
-    async fn look(&self, cluster: &Kubernetes, limits: &CallLimits, object: &Value) -> Result<Self::Around, CallError>;
+    async fn look(&self, _: &Kubernetes, _: &CallLimits, _object: &Value) -> Result<Self::Around, CallError> {
+        Ok(Self::Around::default())
+    }
 
     /// What there is to do. Asks nobody, and is the same for the same object.
     fn draft(&self, cluster: &Kubernetes, object: &Value, around: &Self::Around) -> Result<Draft, CallError>;

@@ -14,7 +14,7 @@ use super::super::seal::Seal;
 use super::super::transport::Verb;
 use super::edit::{Alteration, Back, Draft, Place};
 use super::{EnvRequest, care, template};
-use crate::domain::{CallError, CallLimits, Difference, Fact, Operation};
+use crate::domain::{CallError, Difference, Fact, Operation};
 use crate::journal::canonical;
 
 /// Most variables of one call.
@@ -327,10 +327,6 @@ impl Alteration for SetEnv {
         template::place(&self.workload)
     }
 
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
-    }
-
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {
         let names = || self.variables.iter().map(|variable| variable.name.as_str());
         let turn = |container: &'_ Value| {
@@ -360,10 +356,6 @@ impl Alteration for UnsetEnv {
 
     fn place(&self) -> Place {
         template::place(&self.workload)
-    }
-
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {
@@ -418,10 +410,6 @@ impl Alteration for Restore {
         template::place(&self.workload)
     }
 
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
-    }
-
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {
         let was = self.open(&cluster.seal)?;
         let mut turns = Vec::new();
@@ -455,10 +443,6 @@ impl Alteration for SetOrRestore {
             Self::Set(set) => set.place(),
             Self::Restore(restore) => restore.place(),
         }
-    }
-
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, around: &()) -> Result<Draft, CallError> {

@@ -11,7 +11,7 @@ use super::super::transport::Verb;
 use super::edit::{Alteration, Draft, Place};
 use super::{care, template};
 use crate::clock::{Clock, SystemClock};
-use crate::domain::{CallError, CallLimits, Difference, Fact};
+use crate::domain::{CallError, Difference, Fact};
 
 /// What kubectl writes, and what its users look for.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -46,10 +46,6 @@ impl Alteration for Restart {
 
     fn place(&self) -> Place {
         template::place(&self.workload)
-    }
-
-    async fn look(&self, _: &Kubernetes, _: &CallLimits, _: &Value) -> Result<(), CallError> {
-        Ok(())
     }
 
     fn draft(&self, cluster: &Kubernetes, object: &Value, (): &()) -> Result<Draft, CallError> {

@@ -37,6 +37,7 @@ impl Scale {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Around {
     autoscaler: Option<Autoscaler>,
     quotas: Vec<String>,
