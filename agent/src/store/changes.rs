@@ -4,7 +4,7 @@
 //! afterwards. One whose agent died in between keeps its intent alone, and is `unknown` when the store is opened again.
 
 pub(super) mod hour;
-mod json;
+pub(super) mod json;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -294,7 +294,12 @@ fn give_up_one(db: &Connection, now: Timestamp, place: &Place<'_>, why: &str) ->
 }
 
 /// The change at that place was given back by the run `by`.
-fn give_back(db: &Connection, now: Timestamp, (run, position): (&RunId, u32), by: &RunId) -> Result<(), StoreError> {
+pub(super) fn give_back(
+    db: &Connection,
+    now: Timestamp,
+    (run, position): (&RunId, u32),
+    by: &RunId,
+) -> Result<(), StoreError> {
     let Some(number) = number_of(db, run)? else { return Ok(()) };
     let values = params![number, position, by.as_bytes()];
     let place = Place { run, number, position };
@@ -472,14 +477,14 @@ fn fate(row: &Columns<'_>) -> Result<Option<Fate>, StoreError> {
     }))
 }
 
-fn detail(fate: &Fate) -> Option<&str> {
+pub(super) fn detail(fate: &Fate) -> Option<&str> {
     match fate {
         Fate::Conflict(text) | Fate::Failed(text) | Fate::Unknown(text) => Some(text),
         Fate::Applied(_) | Fate::Unchanged => None,
     }
 }
 
-fn planned_json(planned: &PlannedChange) -> Result<String, StoreError> {
+pub(super) fn planned_json(planned: &PlannedChange) -> Result<String, StoreError> {
     json(&json::PlannedChange::from(planned))
 }
 

@@ -146,6 +146,9 @@ pub enum StoreError {
     /// The plugin keeps as many keys as it may.
     #[error("{0} keeps {STATE_KEYS} keys already, the most it may")]
     StateFull(PluginName),
+    /// What replicas share cannot be written.
+    #[error("what replicas share cannot be written: {0}")]
+    Shared(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -185,6 +188,7 @@ impl StoreError {
             | Self::Frozen(_)
             | Self::ApprovedBefore { .. }
             | Self::StateFull(_)
+            | Self::Shared(_)
             | Self::Closed
             | Self::Internal(_) => false,
         }
@@ -214,6 +218,7 @@ impl StoreError {
             | Self::Frozen(_)
             | Self::ApprovedBefore { .. }
             | Self::StateFull(_)
+            | Self::Shared(_)
             | Self::Closed => false,
         }
     }

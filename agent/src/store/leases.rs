@@ -7,8 +7,8 @@ use serde_json::json;
 use super::chain::rows::Claims;
 use super::chain::{self, Kind};
 use super::columns::{Columns, collect, millis};
-use super::{SqliteStore, StoreError, changes};
-use crate::domain::{Help, Helped, Lease, LeaseState, RunId, Timestamp};
+use super::{SqliteStore, StoreError, changes, lent};
+use crate::domain::{Help, Helped, Lease, LeaseState, Run, RunId, Timestamp};
 
 const SELECT: &str = "SELECT leases.*, runs.id AS id FROM leases JOIN runs ON runs.seq = leases.run";
 
@@ -35,6 +35,13 @@ pub trait LeaseStore: Send + Sync + 'static {
 
     /// Record whether an apply helped.
     async fn record_help(&self, run: RunId, help: Help) -> Result<(), StoreError>;
+
+    /// Record a run of another replica with its changes, which are given back here at `until`. One that is recorded already stays
+    /// as it is.
+    async fn adopt_lent(&self, run: Run, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Record that another replica gave the changes of a run back, by its run `undo` if it says so, in the words of `detail`.
+    async fn returned_elsewhere(&self, run: RunId, undo: Option<RunId>, detail: String) -> Result<(), StoreError>;
 }
 
 #[async_trait]
@@ -79,21 +86,8 @@ impl LeaseStore for SqliteStore {
         detail: Option<String>,
         ended_by: Option<RunId>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE leases SET state = ?2, detail = ?3, ended_by = ?4 \
-             WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND state <> 'ended'";
         let clock = self.clock.clone();
-        let settle = move |db: &Connection| {
-            let by = ended_by.as_ref().map(|id| id.as_bytes());
-            let Some(number) = changes::number_of(db, &run)? else { return Ok(()) };
-            let was_lease = Claims::of_lease(db, number)?.lease;
-            if db.prepare_cached(sql)?.execute(params![run.as_bytes(), state.as_str(), detail, by])? == 0 {
-                return Ok(());
-            }
-            let by = ended_by.map(|id| id.to_string());
-            let rows = Claims { was_lease, ..Claims::of_lease(db, number)? };
-            let body = json!({ "state": state.as_str(), "detail": detail, "by": by, "rows": rows });
-            chain::append(db, Kind::LeaseSettled, clock.now(), Some(&run), &body)
-        };
+        let settle = move |db: &Connection| settle(db, clock.now(), run, (state, detail.as_deref(), ended_by));
         self.writer.write_patiently(settle).await
     }
 
@@ -117,6 +111,44 @@ impl LeaseStore for SqliteStore {
         };
         self.writer.write_patiently(record).await
     }
+
+    async fn adopt_lent(&self, run: Run, until: Timestamp) -> Result<(), StoreError> {
+        let (clock, lent) = (self.clock.clone(), lent::Lent::of(run, until, self.clock.now())?);
+        self.writer.write(move |db| lent.record(db, clock.now())).await
+    }
+
+    async fn returned_elsewhere(&self, run: RunId, undo: Option<RunId>, detail: String) -> Result<(), StoreError> {
+        let clock = self.clock.clone();
+        self.writer
+            .write_patiently(move |db| {
+                let now = clock.now();
+                if let Some(undo) = &undo {
+                    lent::returned(db, run, undo, now)?;
+                }
+                settle(db, now, run, (LeaseState::Ended, Some(&detail), undo))
+            })
+            .await
+    }
+}
+
+fn settle(
+    db: &Connection,
+    now: Timestamp,
+    run: RunId,
+    (state, detail, ended_by): (LeaseState, Option<&str>, Option<RunId>),
+) -> Result<(), StoreError> {
+    let sql = "UPDATE leases SET state = ?2, detail = ?3, ended_by = ?4 \
+         WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND state <> 'ended'";
+    let by = ended_by.as_ref().map(|id| id.as_bytes());
+    let Some(number) = changes::number_of(db, &run)? else { return Ok(()) };
+    let was_lease = Claims::of_lease(db, number)?.lease;
+    if db.prepare_cached(sql)?.execute(params![run.as_bytes(), state.as_str(), detail, by])? == 0 {
+        return Ok(());
+    }
+    let by = ended_by.map(|id| id.to_string());
+    let rows = Claims { was_lease, ..Claims::of_lease(db, number)? };
+    let body = json!({ "state": state.as_str(), "detail": detail, "by": by, "rows": rows });
+    chain::append(db, Kind::LeaseSettled, now, Some(&run), &body)
 }
 
 /// Record the lease with which a run begins.

@@ -102,6 +102,8 @@ pub enum Claimed {
     Now,
     /// It had been before.
     Before,
+    /// It belongs to another replica, or will.
+    NotOurs,
 }
 
 /// What a run, or time, changed.

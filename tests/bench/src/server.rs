@@ -208,6 +208,14 @@ impl LeaseStore for NoStore {
     async fn record_help(&self, _: RunId, _: Help) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
+
+    async fn adopt_lent(&self, _: Run, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn returned_elsewhere(&self, _: RunId, _: Option<RunId>, _: String) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 }
 
 #[async_trait]

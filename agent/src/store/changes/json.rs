@@ -24,7 +24,7 @@ pub(super) struct Plan {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlannedChange {
+pub(in crate::store) struct PlannedChange {
     position: u32,
     gives_back: Option<u32>,
     call: Call,
@@ -79,7 +79,7 @@ enum Undo {
 /// What a change did. The system's answer is not kept: it can hold anything.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Done {
+pub(in crate::store) struct Done {
     objects: u64,
     differences: Vec<Difference>,
     incomplete: Option<String>,
@@ -96,7 +96,7 @@ struct Inverse {
 /// A form that this agent does not read, or a value in it that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("it holds {0}")]
-pub(super) struct Nonsense(&'static str);
+pub(in crate::store) struct Nonsense(&'static str);
 
 impl From<&domain::Plan> for Plan {
     fn from(plan: &domain::Plan) -> Self {
