@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod quantity;
 pub mod recordings;
 pub mod reload;
+pub mod replica;
 pub mod run;
 pub mod secret;
 pub mod sweep;
@@ -51,6 +52,7 @@ pub use plugin::{CapabilityRequest, Kind, Metadata, Risk};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use recordings::Recordings;
 pub use reload::{ConfigStanding, ReloadRefused, Reloaded};
+pub use replica::{Entries, NotWritten, Office, Revision};
 pub use run::{
     Actor, Ending, Failure, FailureKind, LogLevel, LogLine, LogSource, Mode, Run, RunChanges, Trigger, Usage,
 };

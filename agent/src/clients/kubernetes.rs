@@ -26,6 +26,7 @@ mod review;
 mod rights;
 mod rollout;
 mod seal;
+mod shared;
 mod transport;
 mod usage;
 

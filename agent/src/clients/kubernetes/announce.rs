@@ -1,11 +1,10 @@
 //! Telling the cluster what the agent changed: an Event of the object, where `kubectl describe` shows it.
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::rollout::Workload;
-use super::transport::{Lost, Verb, What, Write};
+use super::transport::{Lost, Verb, What, Write, micro_time};
 use super::{Kubernetes, names};
 use crate::clients::AGENT;
 use crate::clock::{Clock, SystemClock};
@@ -63,14 +62,11 @@ impl Kubernetes {
         let (version, object) = kind_of(object);
         let summary = &change.planned.preview.summary;
         let note = format!("{summary}; run {}, {} {}, asked for by {}", run.id, run.plugin, run.version, run.actor.0);
-        let now = i64::try_from(SystemClock.now().as_millis()).unwrap_or_default();
-        // The server insists on six decimals.
-        let time = Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
         let body = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": { "name": format!("{name}.{}.{}", run.id, change.position), "namespace": self.namespace },
-            "eventTime": time,
+            "eventTime": micro_time(SystemClock.now()),
             "type": kind,
             "reason": reason,
             "action": call.operation.verb(),

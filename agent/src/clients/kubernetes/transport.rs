@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{Kubernetes, failure};
-use crate::domain::{CallError, CallLimits};
+use crate::domain::{CallError, CallLimits, Timestamp};
 
 /// Most bytes of an answer that are read. The largest honest ones are lists of pods, a few KiB each.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -225,6 +225,13 @@ async fn refused(response: Response<Body>, what: &What) -> Lost {
     } else {
         Lost::Refused(Refusal { code, reason: failure::reason(&body), error })
     }
+}
+
+/// A time as servers want it where they count in microseconds: with six decimals, which they insist on.
+pub(super) fn micro_time(time: Timestamp) -> String {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], what: &What) -> Result<T, CallError> {
