@@ -100,6 +100,16 @@ impl Agent {
         self.server.hang_up()
     }
 
+    /// Has it stand still, as a machine that swaps would, until [`Agent::go_on`].
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.server.pause()
+    }
+
+    /// Has it go on, without knowing that time has passed.
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        self.server.go_on()
+    }
+
     /// Ends it in the middle of whatever it does, as a kernel that is out of memory would.
     pub fn kill(self) -> anyhow::Result<()> {
         self.server.kill()

@@ -108,6 +108,16 @@ impl Server {
         self.signal(Signal::HUP)
     }
 
+    /// Has it stand still, as a machine that swaps would, until [`Server::go_on`].
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Has it go on, without knowing that time has passed.
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// Ends the server without a farewell.
     pub fn kill(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)

@@ -35,6 +35,8 @@ struct State {
     armed: Mutex<Option<Armed>>,
     /// How much later answers come.
     delay: Mutex<Duration>,
+    /// True while nothing gets through.
+    is_parted: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,23 @@ impl Proxy {
     /// From now on nothing goes wrong, and what is sent with `word` is counted.
     pub fn watch(&self, word: &'static str) {
         *self.state.armed() = Some(Armed { word, fault: None, sent: 0, has_struck: false });
+    }
+
+    /// From now on nothing gets through and nothing ends, until [`Proxy::join`]. What was on its way is lost, and so are the
+    /// connections that it was on.
+    pub fn part(&self) {
+        self.state.is_parted.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on new connections get through.
+    pub fn join(&self) {
+        self.state.is_parted.store(false, Ordering::SeqCst);
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Waits until the fault has shown.
@@ -146,6 +165,10 @@ fn pass(mut client: &TcpStream, port: u16, state: &Arc<State>) -> std::io::Resul
         if part.is_empty() {
             return server.shutdown(Shutdown::Both);
         }
+        if state.is_parted.load(Ordering::SeqCst) {
+            is_cut.store(true, Ordering::SeqCst);
+            return keep(client);
+        }
         match state.strike(part) {
             Some(Fault::Keep) => {
                 state.has_struck();
@@ -162,6 +185,10 @@ fn pass(mut client: &TcpStream, port: u16, state: &Arc<State>) -> std::io::Resul
 fn pass_back(mut answers: TcpStream, mut back: TcpStream, state: &State, is_cut: &AtomicBool) {
     let mut buffer = [0; 65_536];
     while let Ok(bytes @ 1..) = answers.read(&mut buffer) {
+        if state.is_parted.load(Ordering::SeqCst) {
+            is_cut.store(true, Ordering::SeqCst);
+            continue;
+        }
         if is_cut.load(Ordering::SeqCst) {
             // The server has answered, so it is done there.
             state.has_struck();
