@@ -12,6 +12,7 @@ mod intake;
 mod memory;
 mod rbac;
 mod reload;
+mod replicas;
 mod seal;
 mod sweeps;
 mod targets;
@@ -38,6 +39,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, ServerTls};
 use crate::engine::{Allocation, Engine, Settings};
 use crate::host::Targets;
+use crate::replicas::{Replicas, SharedSweeps};
 use crate::runner::{PluginRules, Rules, Runner};
 use crate::scheduler::Scheduler;
 use crate::store::{RetentionPolicy, SqliteStore, Store, StoreOptions, SweepStore};
@@ -97,6 +99,8 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
     let housekeeping = tokio::spawn(house);
     let anchoring = tokio::spawn(anchors::keep(agent.store.clone(), stopping.clone()));
     let reloading = tokio::spawn(reloader.clone().follow(hangup, stopping.clone()));
+    let replica = agent.runner.replica().cloned();
+    let leading = replica.map(|replica| tokio::spawn(lead(replica, agent.loaded.subscribe(), stopping.clone())));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
     let loading = async {
@@ -138,6 +142,9 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
         certificates.await.context("following the certificate ended in a panic")?;
     }
     sweeping.await.context("the scheduler ended in a panic")?;
+    if let Some(leading) = leading {
+        leading.await.context("leading ended in a panic")?;
+    }
     anchoring.await.context("anchoring the records ended in a panic")?;
     anchors::write(agent.store.as_ref(), None).await;
     agent.store.close().await.context("cannot close the store")?;
@@ -168,10 +175,18 @@ impl Agent {
             SqliteStore::open(&config.store.path, clock.clone(), StoreOptions::default())
                 .context("cannot open the store")?,
         );
-        let (store, sweep_store): (Arc<dyn Store>, Arc<dyn SweepStore>) = (sqlite.clone(), sqlite.clone());
+        let store: Arc<dyn Store> = sqlite.clone();
         let engine = Arc::new(Engine::new(&engine_settings(config))?);
-        let seal = Arc::new(seal::of_store(&config.store.path)?);
+        let seal = Arc::new(match &config.replicas {
+            Some(replicas) => Seal::new(replicas.key.bytes()),
+            None => seal::of_store(&config.store.path)?,
+        });
         let targets = Arc::new(targets::build(&config.targets, &seal)?);
+        let replica = replicas::replica(config, &targets, clock.clone(), metrics.clone())?;
+        let sweep_store: Arc<dyn SweepStore> = match &replica {
+            Some(replica) => Arc::new(SharedSweeps::new(sqlite.clone(), replica.clone())),
+            None => sqlite.clone(),
+        };
         let surroundings = Surroundings {
             targets: targets.clone(),
             memory: Arc::new(memory::StoreMemory(store.clone())),
@@ -184,11 +199,17 @@ impl Agent {
         let for_sweeps = config.scheduler.max_parallel;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, for_sweeps);
         runner.govern(rules(config));
+        if let Some(replica) = &replica {
+            runner.join(replica.clone());
+        }
         runner.keep_leases();
         let settling = runner.clone();
         tokio::spawn(async move { settling.settle_unknown().await });
         let (kept, plugins, checks) = (sweep_store.clone(), catalog.clone(), runner.clone());
         let scheduler = sweeps::scheduler(config, kept, plugins, checks, clock.clone(), metrics.clone()).await?;
+        if let Some(replica) = replica {
+            scheduler.take_turns(Arc::new(sweeps::Turns(replica)));
+        }
         let (loaded, _) = watch::channel(false);
         let scheduler = Arc::new(scheduler);
         let tokens = Arc::new(Tokens::new(callers::access(config, &targets), clock.clone(), metrics.clone()));
@@ -257,6 +278,16 @@ async fn sweep(scheduler: Arc<Scheduler>, mut loaded: watch::Receiver<bool>, mut
         _ = tokio::time::timeout(LOADING, loaded.wait_for(|loaded| *loaded)) => {}
     }
     scheduler.run().await;
+}
+
+/// Lead when no other replica does, from when the plugins were tried until the agent ends.
+async fn lead(replica: Arc<Replicas>, mut loaded: watch::Receiver<bool>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => return,
+        // Also when that takes too long.
+        _ = tokio::time::timeout(LOADING, loaded.wait_for(|loaded| *loaded)) => {}
+    }
+    replica.keep_office(stopping).await;
 }
 
 /// Remove what is beyond the retention, now and then, until the agent ends.

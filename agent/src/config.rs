@@ -19,6 +19,7 @@ mod intake;
 mod limits;
 mod names;
 mod plugins;
+mod replicas;
 mod report;
 mod schema;
 mod sources;
@@ -38,6 +39,7 @@ pub use auth::{Auth, ClusterCallers, Token};
 pub use files::Files;
 pub use intake::{Intake, Quarantine, Signing, SigningKey};
 pub use plugins::{Plugin, Source};
+pub use replicas::{Replicas, SharedKey};
 pub use report::{ConfigError, Problem};
 pub use schema::schema;
 pub use sources::{Environment, environment, secret_file};
@@ -81,6 +83,8 @@ pub struct Config {
     pub scheduler: Scheduler,
     /// The sweeps.
     pub sweeps: BTreeMap<SweepName, Sweep>,
+    /// Others with the same configuration; none for an agent that is alone.
+    pub replicas: Option<Replicas>,
 }
 
 impl Config {
@@ -133,6 +137,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         "budgets",
         "scheduler",
         "sweeps",
+        "replicas",
     ])?;
     let names = Names::collect(&root);
     let server = Server::read(&root, sources);
@@ -148,6 +153,7 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
     let budgets = budgets::read(&root, &names);
     let scheduler = Scheduler::read(&root);
     let sweeps = sweeps::read(&root);
+    let replicas = Replicas::read(&root, &names, sources);
     Some(Config {
         server: server?,
         auth: auth?,
@@ -161,5 +167,6 @@ fn read(text: &str, sources: &Sources<'_>, report: &Report) -> Option<Config> {
         budgets: budgets?,
         scheduler: scheduler?,
         sweeps: sweeps?,
+        replicas: replicas?,
     })
 }

@@ -24,6 +24,7 @@ pub mod replay;
 pub mod telemetry;
 
 pub mod catalog;
+pub mod replicas;
 
 pub mod runner;
 pub mod scheduler;

@@ -14,11 +14,12 @@ mod ledger;
 mod plans;
 mod recordings;
 mod settle;
+mod shared;
 mod targets;
 mod under_way;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -33,12 +34,14 @@ use crate::domain::{
 };
 use crate::engine::{Finished, GivingBack, Invocation, Ledger, Undoing};
 use crate::recording::Reel;
+use crate::replicas::Replicas;
 use crate::store::{KeptRecording, OnceKey, Store, StoreError};
 use crate::telemetry::Metrics;
 pub use feed::{Batch, Event, Position, What};
 pub use guard::{BREAKER_REST, PluginRules, Rules};
 pub use leases::{LEASES, LeaseRefusal};
 pub use plans::{Application, Assent, PLAN_LIFE, PlanRefusal};
+pub use shared::Holding;
 
 use feed::Feed;
 use guard::InForce;
@@ -191,6 +194,8 @@ pub struct Runner {
     targets: Arc<BusyTargets>,
     lease_changed: Arc<Notify>,
     rules: Arc<InForce>,
+    /// Set once, where there are others.
+    replicas: OnceLock<Arc<Replicas>>,
     stopping: AtomicBool,
     /// The runner itself, for what goes on after a run.
     me: Weak<Self>,
@@ -246,6 +251,7 @@ impl Runner {
             targets: Arc::default(),
             lease_changed: Arc::default(),
             rules: Arc::default(),
+            replicas: OnceLock::new(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -413,7 +419,7 @@ impl Runner {
         let span = tracing::info_span!("run", run.id = %run.id, plugin.name = %run.plugin);
         let (catalog, store) = (self.catalog.clone(), self.store.clone());
         let (clock, metrics, me) = (self.clock.clone(), self.metrics.clone(), self.me.clone());
-        let rules = self.rules.clone();
+        let (rules, replicas) = (self.rules.clone(), self.replica().cloned());
         let work = async move {
             let start = record_start(&*store, Run::clone(&run), key).await;
             let failed = start.is_err();
@@ -431,6 +437,7 @@ impl Runner {
                 undoes: run.changes.undoes,
                 freezes: ledger::freezes(&run.changes),
                 rules: rules.clone(),
+                fence: ledger::fence(&*store, replicas, run.changes.undoes).await,
                 begun: Mutex::default(),
             });
             let reel = recordings::reel(&rules.get(), &run);
@@ -469,6 +476,7 @@ impl Runner {
         let ((targets, io), announced) = (self.catalog.reach(), run.clone());
         io.spawn(async move { targets.announce(&announced).await });
         self.settle_empty_lease(run).await;
+        self.report_lent(run).await;
         self.settle_undone_lease(run).await;
         if let Some(confirmation) = confirmation {
             self.look_after(run, confirmation).await;

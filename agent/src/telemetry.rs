@@ -3,6 +3,7 @@
 mod changes;
 mod configuration;
 mod guards;
+mod replicas;
 mod store;
 mod sweeps;
 mod targets;
@@ -26,6 +27,7 @@ use crate::domain::{Decision, Fate, Helped, Origin, PluginName, Run, Status};
 
 use changes::ChangeMetrics;
 use guards::GuardMetrics;
+pub use replicas::ReplicaMetrics;
 pub use sweeps::{SlotResult, SweepMetrics};
 use targets::TargetMetrics;
 
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub sweeps: SweepMetrics,
     /// The configuration.
     pub configuration: ConfigurationMetrics,
+    /// Who leads.
+    pub replicas: ReplicaMetrics,
     limited: Family<TokenLabels, Counter>,
 }
 
@@ -155,6 +159,7 @@ impl Default for Metrics {
             limited: Family::default(),
             sweeps: SweepMetrics::register(&mut registry),
             configuration: ConfigurationMetrics::register(&mut registry),
+            replicas: ReplicaMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("runs", "Runs that ended, by verdict and failure", metrics.runs.clone());

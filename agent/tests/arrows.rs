@@ -46,8 +46,13 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
         &["axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
+        "replicas",
+        &["domain", "clock", "store", "telemetry"],
+        &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
+    ),
+    (
         "runner",
-        &["domain", "clock", "recording", "store", "engine", "catalog", "telemetry"],
+        &["domain", "clock", "recording", "store", "engine", "catalog", "replicas", "telemetry"],
         &["wasmtime", "axum", "rusqlite", "redis", "tokio_postgres", "reqwest"],
     ),
     (
@@ -57,7 +62,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "api",
-        &["domain", "clock", "policy", "recording", "store", "catalog", "runner", "scheduler", "telemetry"],
+        &["domain", "clock", "policy", "recording", "store", "catalog", "replicas", "runner", "scheduler", "telemetry"],
         &["wasmtime", "rusqlite", "redis", "tokio_postgres"],
     ),
     (

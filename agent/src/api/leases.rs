@@ -28,13 +28,7 @@ use crate::runner::LEASES;
     )
 )]
 pub(super) async fn list(State(app): Shared, format: Format) -> Result<Response, ApiError> {
-    let mut leases = Vec::new();
-    for lease in app.parts.runner.leases().await? {
-        // One whose run is gone meanwhile holds nothing.
-        if let Some(run) = app.parts.store.run(lease.run).await? {
-            leases.push(shape::HeldLease::of(&lease, &run));
-        }
-    }
+    let leases = app.parts.runner.holdings().await?.iter().map(shape::HeldLease::from).collect();
     Ok(format.answer(&shape::LeaseList { leases }, |list| card::leases(list, Paint::Plain)))
 }
 

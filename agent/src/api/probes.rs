@@ -14,6 +14,7 @@ use super::problem::Problems;
 use super::{App, Shared, shape};
 use crate::catalog::{Entry, State as PluginState};
 use crate::domain::ConfigStanding;
+use crate::replicas;
 use crate::telemetry::StateLabels;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,12 +51,39 @@ pub(super) struct Readiness {
     plugins: Counts,
     /// The configuration in force.
     config: InForce,
+    /// Who of several replicas does what is due; left out for an agent that is alone. That makes nobody unready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<Replica>,
     /// Why runs cannot be recorded. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     /// Plugins that cannot run. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     inactive: Option<Vec<shape::PluginSummary>>,
+}
+
+/// One agent among others.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Replica {
+    /// How this one is called.
+    #[schema(example = "paramedic-0")]
+    name: String,
+    /// Whether it does what is due.
+    leads: bool,
+    /// Who does, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "paramedic-1")]
+    leader: Option<String>,
+    /// Why that is not known. Only for callers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Replica {
+    fn of(standing: replicas::Standing, is_known: bool) -> Self {
+        let replicas::Standing { name, leads, leader, trouble } = standing;
+        Self { name, leads, leader, problem: trouble.filter(|_| is_known) }
+    }
 }
 
 /// The configuration in force.
@@ -159,6 +187,7 @@ async fn readiness(app: &App, is_known: bool) -> Readiness {
         store: if health.is_writable() { StoreState::Writable } else { StoreState::Failing },
         plugins: counts(app),
         config: InForce::of(parts.configuration.standing(), is_known),
+        replica: parts.runner.replica().map(|replica| Replica::of(replica.standing(), is_known)),
         problem: health.problem,
         inactive: Some(inactive),
     }

@@ -213,6 +213,7 @@ impl ApiError {
             Self::UnknownRun(_) | Self::UnknownSweepRun(_) => told(Kind::UnknownRun),
             Self::Lease(LeaseRefusal::Unknown { .. }) => told(Kind::UnknownLease),
             Self::Lease(LeaseRefusal::Stuck { .. }) => told(Kind::CannotUndo),
+            Self::Lease(LeaseRefusal::NotShared { .. }) => later(Kind::NotShared, 10),
             Self::Lease(LeaseRefusal::Store(error)) => store_answer(error),
             Self::UnknownPlan(_) => told(Kind::UnknownPlan),
             Self::NotRecorded { .. } => told(Kind::NotRecorded),
@@ -362,6 +363,8 @@ const fn plan_answer(refusal: &PlanRefusal) -> Answer {
         PlanRefusal::Cooldown { wait, .. } => later(Kind::Cooldown, *wait),
         PlanRefusal::BreakerOpen { wait, .. } => later(Kind::BreakerOpen, *wait),
         PlanRefusal::NotOver { .. } | PlanRefusal::NothingToGiveBack { .. } => told(Kind::CannotUndo),
+        PlanRefusal::BeingGivenBack { .. } => later(Kind::TargetBusy, 5),
+        PlanRefusal::NotShared { .. } => later(Kind::NotShared, 10),
     }
 }
 
@@ -374,6 +377,7 @@ fn store_answer(error: &StoreError) -> Answer {
         | StoreError::Io(_)
         | StoreError::Path { .. }
         | StoreError::Locked { .. }
+        | StoreError::Shared(_)
         | StoreError::Closed => unavailable(10),
         StoreError::Invalid(_) | StoreError::InvalidPage(_) => told(Kind::InvalidQuery),
         StoreError::Corrupt { .. }

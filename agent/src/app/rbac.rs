@@ -44,7 +44,14 @@ pub fn places(config: &Config, only: Option<&TargetName>) -> anyhow::Result<Vec<
     let lines = || config.plugins.iter().flat_map(|(name, plugin)| plugin.grants.iter().map(move |line| (name, line)));
     let wanted =
         places.into_iter().map(|(_, place)| place).filter(|place| only.is_none_or(|name| place.targets.contains(name)));
-    Ok(wanted.map(|place| Place { needs: Needs::of(&place.targets, lines()), ..place }).collect())
+    let needs = |targets: &[TargetName]| {
+        let needs = Needs::of(targets, lines());
+        match config.replicas.as_ref().filter(|replicas| targets.contains(&replicas.kubernetes)) {
+            Some(replicas) => needs.with_replicas(&replicas.lease, &replicas.state),
+            None => needs,
+        }
+    };
+    Ok(wanted.map(|place| Place { needs: needs(&place.targets), ..place }).collect())
 }
 
 /// Refuses what cannot be given to one `kubectl apply`.
@@ -120,6 +127,28 @@ plugins:
         assert_eq!(told(found("", Some("same")).unwrap()), [(2, shop, 2)]);
         let error = found("", Some("qa")).err().unwrap().to_string();
         assert_eq!(error, "there is no target kubernetes/qa; there are jobs, prod, same, staging");
+    }
+
+    #[test]
+    fn replicas_need_their_two_objects_and_no_other_of_the_kind() {
+        let replicas = "replicas: { kubernetes: prod, name: { env: NAME }, key: { env: KEY } }\n";
+        let text = format!("{CONFIG}{replicas}");
+        let secret = |name: &str| Ok(if name == "KEY" { "k".repeat(32) } else { "paramedic-0".to_owned() });
+        let config = Config::parse(&text, Path::new("paramedic.yaml"), &secret).unwrap();
+        let target = "prod".parse().unwrap();
+        let places = places(&config, Some(&target)).unwrap();
+        let rights: Vec<String> = places[0].needs.rights().map(|(right, _)| right.to_string()).collect();
+        let shared: Vec<&str> =
+            rights.iter().map(String::as_str).filter(|right| right.contains("paramedic-")).collect();
+        assert_eq!(
+            shared,
+            [
+                "get configmaps paramedic-state",
+                "patch configmaps paramedic-state",
+                "get leases.coordination.k8s.io paramedic-leader",
+                "patch leases.coordination.k8s.io paramedic-leader",
+            ]
+        );
     }
 
     #[test]

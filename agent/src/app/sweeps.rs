@@ -7,8 +7,11 @@ use anyhow::Context;
 use crate::catalog::{Catalog, ParamsError, State};
 use crate::config::{self, Config};
 use crate::domain::{Actor, CheckResult, Decision, Ending, PluginName, Reason, Run, RunId, Status, SweepName, Target};
+use crate::replicas::Replicas;
 use crate::runner::{Refusal, Request, Runner};
-use crate::scheduler::{Cadence, Check, CheckRunner, Limits, Order, Rules, Schedule, Scheduler, Sweep, Timetable};
+use crate::scheduler::{
+    Cadence, Check, CheckRunner, Duty, Limits, Order, Rules, Schedule, Scheduler, Sweep, Timetable,
+};
 use crate::store::SweepStore;
 use crate::telemetry::Metrics;
 
@@ -69,6 +72,15 @@ fn cadence(cadence: &config::Cadence) -> Cadence {
     match cadence {
         config::Cadence::Every(period) => Cadence::Every(*period),
         config::Cadence::Cron { pattern, zone } => Cadence::Cron { pattern: pattern.clone(), zone: zone.clone() },
+    }
+}
+
+/// Slots are run by the replica that leads.
+pub(super) struct Turns(pub(super) Arc<Replicas>);
+
+impl Duty for Turns {
+    fn term(&self) -> Option<u64> {
+        self.0.term()
     }
 }
 

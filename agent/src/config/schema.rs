@@ -28,6 +28,7 @@ pub fn schema() -> Value {
             optional("budgets", list("How much all plugins together may change.", budget())),
             optional("scheduler", scheduler()),
             optional("sweeps", named("Checks that run together, by name.", NAME, sweep())),
+            optional("replicas", replicas()),
         ],
     );
     if let Some(schema) = schema.as_object_mut() {
@@ -42,6 +43,9 @@ const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// Names of targets and plugins.
 const NAME: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
+
+/// Names of objects of a cluster.
+const OBJECT: &str = "^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
 
 fn server() -> Value {
     let tls = object(
@@ -415,6 +419,24 @@ fn scheduler() -> Value {
         [
             optional("max_parallel", whole("Checks at the same time.", 1..=1024, 48)),
             optional("max_parallel_per_target", whole("Checks at the same time on one target.", 1..=1024, 8)),
+        ],
+    )
+}
+
+fn replicas() -> Value {
+    let object_name = |about: &str, default: &str| json!({ "type": "string", "pattern": OBJECT, "default": default, "description": about });
+    object(
+        "Others with the same configuration, of which one at a time does what is due.",
+        [
+            required("kubernetes", text("The target in whose namespace they share two objects.")),
+            required("name", secret("How this replica is called; `{ env: POD_NAME }` in a pod.")),
+            optional("lease", object_name("The Lease that says who leads.", "paramedic-leader")),
+            optional("state", object_name("The ConfigMap with what they remember together.", "paramedic-state")),
+            optional(
+                "term",
+                duration("For how long whoever leads does so without a word of it.", Duration::from_secs(15)),
+            ),
+            required("key", secret("With which values are sealed that records must not show: the same for all.")),
         ],
     )
 }

@@ -31,6 +31,8 @@ pub struct Right {
 pub struct Reason {
     /// The operations that break without it, of each plugin.
     pub users: BTreeMap<PluginName, BTreeSet<Operation>>,
+    /// Whether the agent itself needs it, to be one of several replicas.
+    pub replicas: bool,
     /// In which way it is wider than the grants.
     pub wider: BTreeSet<String>,
 }
@@ -77,7 +79,11 @@ impl fmt::Display for Reason {
             let separator = if n == 0 { "" } else { ", " };
             write!(f, "{separator}{plugin} ({})", verbs.join(", "))?;
         }
-        Ok(())
+        match (self.replicas, self.users.is_empty()) {
+            (true, true) => f.write_str("the agent itself, to be one of several replicas"),
+            (true, false) => f.write_str(", and the agent itself, to be one of several replicas"),
+            (false, _) => Ok(()),
+        }
     }
 }
 
@@ -96,6 +102,18 @@ impl Needs {
             }
         }
         Self(without_covered(found))
+    }
+
+    /// The same with what replicas need there, which share these two objects.
+    #[must_use]
+    pub fn with_replicas(mut self, lease: &str, state: &str) -> Self {
+        for (group, resource, name) in [("coordination.k8s.io", "leases", lease), ("", "configmaps", state)] {
+            for verb in ["get", "patch"] {
+                let (group, resource, name) = (group.to_owned(), resource.to_owned(), Some(name.to_owned()));
+                self.0.entry(Right { group, resource, verb, name }).or_default().replicas = true;
+            }
+        }
+        Self(without_covered(self.0))
     }
 
     /// True where no right is needed.
@@ -151,6 +169,7 @@ impl Reason {
         for (plugin, operations) in &other.users {
             self.users.entry(plugin.clone()).or_default().extend(operations);
         }
+        self.replicas |= other.replicas;
         self.wider.extend(other.wider.iter().cloned());
     }
 }

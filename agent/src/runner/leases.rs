@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Runner;
+use super::shared::Seen;
 use crate::domain::{Actor, ChangeRecord, Fate, Lease, LeaseState, Run, RunId, Timestamp};
 use crate::store::StoreError;
 
@@ -41,22 +42,25 @@ pub enum LeaseRefusal {
         /// Why.
         why: String,
     },
+    /// What replicas share cannot be read or written.
+    #[error("the lease is one of several replicas, and what they share cannot be reached: {why}")]
+    NotShared {
+        /// Why.
+        why: String,
+    },
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Runner {
-    /// The leases that hold something or are stuck, the next one to end first.
-    pub async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        self.store.leases().await
-    }
-
     /// Let a lease end so long from now.
     pub async fn extend_lease(&self, run: RunId, by: Duration) -> Result<Lease, LeaseRefusal> {
         let until = self.clock.now().after(by);
+        let shared = self.extend_lent(run, until).await?;
+        // The store of this replica knows only its own.
         if !self.store.extend_lease(run, until).await? {
-            return Err(LeaseRefusal::Unknown { run });
+            return shared.ok_or(LeaseRefusal::Unknown { run });
         }
         self.lease_changed.notify_one();
         self.store.lease(run).await?.ok_or(LeaseRefusal::Unknown { run })
@@ -64,13 +68,13 @@ impl Runner {
 
     /// Give the changes of a lease back now.
     pub async fn end_lease(&self, run: RunId, actor: Actor) -> Result<Lease, LeaseRefusal> {
-        let lease = self.store.lease(run).await?.filter(|lease| lease.state != LeaseState::Ended);
-        if lease.is_none() {
+        self.adopt_lent(run).await?;
+        if !self.is_lent(run).await? {
             return Err(LeaseRefusal::Unknown { run });
         }
         match self.give_back(run, actor, "its lease was ended").await {
             Ok(undo) => {
-                self.store.settle_lease(run, LeaseState::Ended, None, undo.map(|undo| undo.id)).await?;
+                self.settle(run, undo.map(|undo| undo.id)).await?;
                 self.store.lease(run).await?.ok_or(LeaseRefusal::Unknown { run })
             }
             Err(why) => Err(LeaseRefusal::Stuck { run, why }),
@@ -80,10 +84,22 @@ impl Runner {
     /// Whoever gives the changes of a run back ends its lease.
     pub(super) async fn settle_undone_lease(&self, undo: &Run) {
         let undone = |change: &ChangeRecord| matches!(change.fate, Some(Fate::Applied(_) | Fate::Unchanged));
-        let Some(run) = undo.changes.undoes.filter(|_| undo.changes.made.iter().all(undone)) else { return };
-        if let Err(error) = self.store.settle_lease(run, LeaseState::Ended, None, Some(undo.id)).await {
+        let Some(run) = undo.changes.undoes else { return };
+        let settled = match self.is_lent(run).await {
+            Ok(true) if undo.changes.made.iter().all(undone) => self.settle(run, Some(undo.id)).await,
+            Ok(true) => Ok(self.settle_lent(run, Err(None)).await),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
             tracing::error!(%error, run.id = %run, "the lease of what was given back stays open");
         }
+    }
+
+    /// The changes of a run were given back, by `undo` if there was something to give back.
+    async fn settle(&self, run: RunId, undo: Option<RunId>) -> Result<(), StoreError> {
+        self.settle_lent(run, Ok(undo)).await;
+        self.store.settle_lease(run, LeaseState::Ended, None, undo).await
     }
 
     /// A lease that holds nothing is over at once.
@@ -108,8 +124,9 @@ impl Runner {
     pub fn keep_leases(self: &Arc<Self>) {
         let (me, changed) = (Arc::downgrade(self), self.lease_changed.clone());
         tokio::spawn(async move {
+            let mut seen = Seen::default();
             loop {
-                let Some(pause) = pause(&me).await else { return };
+                let Some(pause) = pause(&me, &mut seen).await else { return };
                 // Somebody who knows of a change wakes it; otherwise it looks when the next lease ends.
                 let _ = tokio::time::timeout(pause, changed.notified()).await;
             }
@@ -127,30 +144,38 @@ impl Runner {
         Ok(held.iter().map(|lease| lease.until).find(|until| *until > now))
     }
 
-    async fn end(&self, run: RunId) -> Result<(), StoreError> {
+    /// Give back what a run changed, because its lease is over.
+    pub(super) async fn end(&self, run: RunId) -> Result<(), StoreError> {
         let mut why = String::new();
         for _ in 0..TRIES {
             if self.is_stopping() {
                 return Ok(());
             }
             match self.give_back(run, Actor(ACTOR.to_owned()), "its lease is over").await {
-                Ok(undo) => {
-                    let by = undo.map(|undo| undo.id);
-                    return self.store.settle_lease(run, LeaseState::Ended, None, by).await;
-                }
+                Ok(undo) => return self.settle(run, undo.map(|undo| undo.id)).await,
                 Err(error) => why = error,
             }
             tokio::time::sleep(RETRY).await;
+            // Somebody else may have given it back meanwhile, or may have to.
+            if self.replica().is_some_and(|replicas| !replicas.leads()) || !self.is_lent(run).await? {
+                return Ok(());
+            }
         }
+        self.settle_lent(run, Err(Some(why.clone()))).await;
         self.store.settle_lease(run, LeaseState::Stuck, Some(why), None).await
     }
 }
 
 /// How long to sleep; none when the runner is gone or stops.
-async fn pause(runner: &Weak<Runner>) -> Option<Duration> {
+async fn pause(runner: &Weak<Runner>, seen: &mut Seen) -> Option<Duration> {
     let runner = runner.upgrade().filter(|runner| !runner.is_stopping())?;
-    match runner.end_due().await {
-        Ok(next) => Some(next.map_or(NAP, |next| next.since(runner.clock.now()).min(NAP))),
+    let (next, nap) = match runner.replica() {
+        None => (runner.end_due().await, NAP),
+        // What others do is seen by looking.
+        Some(replicas) => (runner.end_due_together(replicas, seen).await, replicas.pace()),
+    };
+    match next {
+        Ok(next) => Some(next.map_or(nap, |next| next.since(runner.clock.now()).min(nap))),
         Err(error) => {
             tracing::warn!(%error, "the leases cannot be looked at");
             Some(RETRY)

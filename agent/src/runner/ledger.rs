@@ -9,6 +9,7 @@ use super::RETRIES;
 use super::guard::InForce;
 use crate::domain::{Fate, PluginName, RunChanges, RunId};
 use crate::engine::{Intent, IntentError, Ledger};
+use crate::replicas::Replicas;
 use crate::store::{Bounds, Freezes, NewChange, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -24,6 +25,8 @@ pub(super) struct RunLedger {
     pub(super) freezes: Freezes,
     /// The budgets that all plugins share.
     pub(super) rules: Arc<InForce>,
+    /// What has to be asked before something is given back that other replicas know of.
+    pub(super) fence: Option<Fence>,
     /// What each intent gives back, and what it is about, by its place.
     pub(super) begun: Mutex<HashMap<u32, Begun>>,
 }
@@ -33,6 +36,32 @@ pub(super) const fn freezes(changes: &RunChanges) -> Freezes {
     match (changes.undoes, &changes.break_glass) {
         (None, None) => Freezes::Stop,
         (Some(_), _) | (_, Some(_)) => Freezes::Pass,
+    }
+}
+
+/// Whether changes that several replicas may give back are still this one's to give back.
+pub(super) struct Fence {
+    replicas: Arc<Replicas>,
+    undone: RunId,
+}
+
+/// The fence of a run that gives back what `undone` changed on a lease that replicas share.
+pub(super) async fn fence(store: &dyn Store, replicas: Option<Arc<Replicas>>, undone: Option<RunId>) -> Option<Fence> {
+    let (replicas, undone) = replicas.zip(undone)?;
+    // Where that cannot be read, it is asked once too often.
+    let is_free = store.lease(undone).await.is_ok_and(|lease| lease.is_none());
+    (!is_free).then_some(Fence { replicas, undone })
+}
+
+impl Fence {
+    async fn pass(&self) -> Result<(), IntentError> {
+        match self.replicas.still_mine(self.undone).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(IntentError::Frozen("another replica gives it back by now".to_owned())),
+            Err(error) => {
+                Err(IntentError::Frozen(format!("whether another replica gives it back is not known: {error}")))
+            }
+        }
     }
 }
 
@@ -88,6 +117,9 @@ impl RunLedger {
 #[async_trait]
 impl Ledger for RunLedger {
     async fn intend(&self, intent: Intent) -> Result<(), IntentError> {
+        if let Some(fence) = &self.fence {
+            fence.pass().await?;
+        }
         // The way back is open whatever was touched before.
         let budgets = if self.undoes.is_some() { Vec::new() } else { self.rules.get().budgets.clone() };
         let bounds = Bounds { per_hour: intent.per_hour, budgets, freezes: self.freezes };

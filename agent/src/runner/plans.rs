@@ -194,6 +194,22 @@ pub enum PlanRefusal {
         /// The run.
         run: RunId,
     },
+    /// Another replica gives it back at the moment.
+    #[error("the replica {by} is giving back what run {run} changed")]
+    BeingGivenBack {
+        /// The run.
+        run: RunId,
+        /// The replica.
+        by: String,
+    },
+    /// What replicas share cannot be reached.
+    #[error(
+        "the changes cannot be shared with the other replicas, and nothing was done: {why}; an apply without a lease does not need them"
+    )]
+    NotShared {
+        /// Why.
+        why: String,
+    },
     /// There is nothing that can be given back.
     #[error("nothing of run {run} can be given back: {why}")]
     NothingToGiveBack {
@@ -245,6 +261,8 @@ impl PlanRefusal {
             | Self::OwnPlan { .. }
             | Self::ApprovedBefore { .. }
             | Self::NotOver { .. }
+            | Self::BeingGivenBack { .. }
+            | Self::NotShared { .. }
             | Self::NothingToGiveBack { .. } => None,
         }
     }
@@ -278,17 +296,20 @@ impl Runner {
         let plan = Arc::new(kept.plan);
         let hold = Some(self.pass_guards(&plan, &asked).await?);
         let id = RunId::new(self.clock.now());
+        let undoes = plan.undoes;
         let changes = RunChanges {
             follows: Some(plan.run),
-            undoes: plan.undoes,
+            undoes,
             lease: asked.lease.map(|time| self.new_lease(id, time)),
             break_glass: asked.break_glass.clone(),
             ..RunChanges::default()
         };
         let started = match plan.undoes {
             Some(undone) => {
+                let (slot, undoes) = (self.admit()?, undone);
                 let undone = self.recorded(undone).await?;
-                let slot = self.admit()?;
+                // Last: what is taken and not begun has to be let go.
+                self.take_lent(undoes).await?;
                 let run = Run { id, mode: Mode::Apply, changes, ..self.successor(&undone, asked.actor.clone()) };
                 let work = Executable::Undo { plan: Some(plan), made: Vec::new() };
                 self.begin(Job { run, work, slot, key, hold, confirmation: None }).await
@@ -309,10 +330,14 @@ impl Runner {
                 // The parameters of the plan, and not what defaults would make of them today.
                 let run = self.new_run(&plugin, plan.params.clone(), request);
                 let run = Run { id, mode: Mode::Apply, changes, ..run };
+                self.lend(&run, &plan).await?;
                 let work = Executable::Guest { plugin, ticket, plan: Some(plan) };
                 self.begin(Job { run, work, slot, key, hold, confirmation }).await
             }
         };
+        if started.is_err() {
+            self.did_not_begin(id, &asked, undoes).await;
+        }
         let started = started.map_err(of_plan)?;
         if asked.break_glass.is_some() {
             self.metrics.glass_broken(&started.run.plugin);

@@ -8,13 +8,14 @@
 //! and the slot is not given out again.
 
 mod agenda;
+mod duty;
 mod reload;
 mod view;
 mod work;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -31,6 +32,7 @@ use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
+pub use duty::Duty;
 pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
@@ -69,6 +71,8 @@ struct Inner {
     books: Books,
     execution: Execution,
     wake: Notify,
+    /// Set once, where there are other replicas.
+    duty: OnceLock<Arc<dyn Duty>>,
     stopping: AtomicBool,
     tasks: TaskTracker,
 }
@@ -120,6 +124,7 @@ impl Scheduler {
             books: Books { store, clock, metrics, silences },
             execution: Execution::new(runner, limits),
             wake: Notify::new(),
+            duty: OnceLock::new(),
             stopping: AtomicBool::new(false),
             tasks: TaskTracker::new(),
         };
@@ -128,8 +133,9 @@ impl Scheduler {
 
     /// Take turns until [`Scheduler::stop`].
     pub async fn run(&self) {
+        let mut served = None;
         while !self.inner.is_stopping() {
-            let next = self.turn();
+            let next = if self.inner.is_on_duty(&mut served).await { self.turn() } else { None };
             let pause = next.map_or(RECHECK, |next| next.since(self.inner.books.clock.now()).min(RECHECK));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

@@ -59,6 +59,11 @@ impl Ledger {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// It stands like this, as others found.
+    pub(super) fn stand(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
     /// Its last run with a verdict.
     pub(super) fn last(&self) -> Option<Arc<SweepRun>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -27,11 +27,14 @@ pub enum SlotResult {
     Repeated,
     /// It could not be recorded.
     NotRecorded,
+    /// It belongs to another replica, which leads by now.
+    Elsewhere,
 }
 
 impl SlotResult {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Run, Self::Missed, Self::Skipped, Self::Repeated, Self::NotRecorded];
+    pub const ALL: [Self; 6] =
+        [Self::Run, Self::Missed, Self::Skipped, Self::Repeated, Self::NotRecorded, Self::Elsewhere];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +43,7 @@ impl SlotResult {
             Self::Skipped => "skipped",
             Self::Repeated => "repeated",
             Self::NotRecorded => "not_recorded",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

@@ -60,6 +60,7 @@ kinds! {
     PlanTaken = CONFLICT "plan-taken": "The plan is or was applied";
     PlanOutdated = CONFLICT "plan-outdated": "The plan rests on another version or grant";
     TargetBusy = CONFLICT "target-busy": "The target is being changed";
+    NotShared = SERVICE_UNAVAILABLE "not-shared": "The other replicas cannot be told";
     Frozen = CONFLICT "frozen": "Changes are frozen";
     NotApproved = CONFLICT "not-approved": "Too few people approved the plan";
     CannotApprove = CONFLICT "cannot-approve": "Somebody else has to approve the plan";

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{HelpVerdict, LeaseState};
 use crate::domain;
+use crate::runner::Holding;
 
 /// The changes of a run, until they are given back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -38,6 +39,10 @@ pub struct HeldLease {
     /// Who asked for them.
     #[schema(example = "alice")]
     pub actor: String,
+    /// The replica of the agent that made them, where it is another one than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "paramedic-1")]
+    pub replica: Option<String>,
     /// The changes that are given back, one line each.
     pub holds: Vec<String>,
 }
@@ -84,9 +89,9 @@ impl From<&domain::Lease> for Lease {
     }
 }
 
-impl HeldLease {
-    /// The lease of that run.
-    pub fn of(lease: &domain::Lease, run: &domain::Run) -> Self {
+impl From<&Holding> for HeldLease {
+    fn from(holding: &Holding) -> Self {
+        let Holding { lease, run, replica } = holding;
         let is_held = |change: &&domain::ChangeRecord| {
             change.undone_by.is_none()
                 && matches!(&change.fate, Some(domain::Fate::Applied(done)) if done.inverse.is_some())
@@ -96,6 +101,7 @@ impl HeldLease {
             lease: lease.into(),
             plugin: run.plugin.to_string(),
             actor: run.actor.0.clone(),
+            replica: replica.clone(),
             holds: holds.map(|change| change.planned.preview.summary.clone()).collect(),
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn between(before: &Config, after: &Config) -> Vec<String> {
         intake: _,
         quarantine: _,
         scheduler: _,
+        replicas: _,
     } = before;
     let mut changed = Vec::new();
     let mut whole = |is_same: bool, name: &str| changed.extend((!is_same).then(|| format!("changed {name}")));
@@ -73,6 +74,7 @@ pub(super) fn needs_restart(started: &Config, wanted: &Config) -> Vec<&'static s
         ("quarantine", started.quarantine == wanted.quarantine),
         ("scheduler.max_parallel", *max_parallel == wanted.scheduler.max_parallel),
         ("scheduler.max_parallel_per_target", *max_parallel_per_target == wanted.scheduler.max_parallel_per_target),
+        ("replicas", started.replicas == wanted.replicas),
     ];
     settings.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }

@@ -16,7 +16,7 @@ fn each_bad_file_earns_its_message() {
             "unknown section",
             "plugin: {}",
             &[
-                "1:1: plugin: there is no such field; choose from server, auth, store, engine, intake, signing, quarantine, targets, plugins, budgets, scheduler, sweeps (did you mean `plugins`?)",
+                "1:1: plugin: there is no such field; choose from server, auth, store, engine, intake, signing, quarantine, targets, plugins, budgets, scheduler, sweeps, replicas (did you mean `plugins`?)",
             ],
         ),
         (

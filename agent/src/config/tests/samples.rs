@@ -131,6 +131,7 @@ fn all_fields() -> Vec<String> {
         "scheduler: { X: 1 }",
         "sweeps: { s: { X: 1 } }",
         "sweeps: { s: { checks: [ { X: 1 } ] } }",
+        "replicas: { X: 1 }",
     ];
     let mut fields = Vec::new();
     for section in sections {

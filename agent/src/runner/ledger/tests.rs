@@ -58,6 +58,7 @@ impl Desk {
             undoes,
             freezes,
             rules: self.rules.clone(),
+            fence: None,
             begun: Mutex::default(),
         }
     }

@@ -167,6 +167,7 @@ impl Inner {
                 tracing::info!("a slot comes again after the clock was set back, and is left out");
                 return self.books.metrics.sweeps.slots(&run.sweep, SlotResult::Repeated, 1);
             }
+            Ok(Claimed::NotOurs) => return self.books.metrics.sweeps.slots(&run.sweep, SlotResult::Elsewhere, 1),
             Err(error) => {
                 tracing::error!(%error, "a sweep is not run because its start cannot be recorded");
                 if run.slot.is_some() {

@@ -1,0 +1,133 @@
+//! The memory of sweeps where replicas share it: slots are taken from all of them, and whoever leads next knows how a sweep stands.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Replicas, slots};
+use crate::domain::{Silence, SilenceId, Standing, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
+use crate::store::{Claim, Claimed, KeptAnswer, News, OnceKey, StoreError, SweepMemory, SweepStore};
+
+/// A store of sweeps, and what its replicas share of it.
+pub struct SharedSweeps {
+    own: Arc<dyn SweepStore>,
+    replicas: Arc<Replicas>,
+}
+
+impl SharedSweeps {
+    /// The store `own` of one of `replicas`.
+    pub const fn new(own: Arc<dyn SweepStore>, replicas: Arc<Replicas>) -> Self {
+        Self { own, replicas }
+    }
+
+    /// Tell the others how a sweep stands. Nobody waits for it: the next verdict tells it again.
+    fn share(&self, sweep: &SweepName, standing: Standing) {
+        // What a person sees here is no verdict of the schedule.
+        if !self.replicas.leads() {
+            return;
+        }
+        let (replicas, sweep) = (self.replicas.clone(), sweep.clone());
+        tokio::spawn(async move {
+            let of = sweep.clone();
+            let told = replicas.board.change(move |entries| slots::stand(entries, &sweep, &standing)).await;
+            if let Err(error) = told.and_then(|told| Ok(told?)) {
+                tracing::warn!(%error, sweep.name = %of, "other replicas do not know how a sweep stands");
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl SweepStore for SharedSweeps {
+    async fn sweep(&self, name: &SweepName, now: Timestamp) -> Result<SweepMemory, StoreError> {
+        let own = self.own.sweep(name, now).await?;
+        let shared = match self.replicas.cluster.entries().await {
+            Ok((entries, _)) => slots::known(&entries, name).map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        match shared {
+            Ok((claimed, standing)) => {
+                let claimed = claimed.filter(|claimed| *claimed <= now).max(own.claimed);
+                Ok(SweepMemory { claimed, standing: standing.unwrap_or(own.standing), ..own })
+            }
+            // A slot is asked for again when it is taken.
+            Err(error) => {
+                tracing::warn!(%error, sweep.name = %name, "what other replicas know of a sweep cannot be read");
+                Ok(own)
+            }
+        }
+    }
+
+    async fn claim_slot(&self, claim: Claim, run: Option<SweepRun>) -> Result<Claimed, StoreError> {
+        if !self.replicas.leads() {
+            return Ok(Claimed::NotOurs);
+        }
+        let (id, me, wanted) = (run.as_ref().map(|run| run.id), self.replicas.name.clone(), claim.clone());
+        let taken = self.replicas.board.change(move |entries| slots::take(entries, &wanted, id, &me)).await;
+        match taken.and_then(|taken| Ok(taken?)) {
+            Ok(slots::Taken::Now) => self.own.claim_slot(claim, run).await,
+            Ok(slots::Taken::Before(by)) => {
+                tracing::info!(sweep.name = %claim.sweep, slot = %claim.slot, by, "a slot was dealt with by a replica");
+                Ok(Claimed::NotOurs)
+            }
+            Err(error) => Err(StoreError::Shared(error.to_string())),
+        }
+    }
+
+    async fn start_sweep_run(&self, run: SweepRun) -> Result<(), StoreError> {
+        self.own.start_sweep_run(run).await
+    }
+
+    async fn finish_sweep_run(&self, run: SweepRun, news: Option<News>) -> Result<(), StoreError> {
+        let (sweep, standing) = (run.sweep.clone(), news.as_ref().map(|news| news.standing));
+        self.own.finish_sweep_run(run, news).await?;
+        if let Some(standing) = standing {
+            self.share(&sweep, standing);
+        }
+        Ok(())
+    }
+
+    async fn keep_standing(&self, name: &SweepName, news: News) -> Result<(), StoreError> {
+        let standing = news.standing;
+        self.own.keep_standing(name, news).await?;
+        self.share(name, standing);
+        Ok(())
+    }
+
+    async fn sweep_run(&self, id: SweepRunId) -> Result<Option<SweepRun>, StoreError> {
+        self.own.sweep_run(id).await
+    }
+
+    async fn sweep_runs(
+        &self,
+        name: &SweepName,
+        limit: u32,
+        before: Option<SweepRunId>,
+    ) -> Result<Vec<SweepRun>, StoreError> {
+        self.own.sweep_runs(name, limit, before).await
+    }
+
+    async fn sweep_events(&self, name: &SweepName, limit: u32) -> Result<Vec<SweepEvent>, StoreError> {
+        self.own.sweep_events(name, limit).await
+    }
+
+    async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        self.own.silences(now).await
+    }
+
+    async fn add_silence(&self, silence: Silence) -> Result<(), StoreError> {
+        self.own.add_silence(silence).await
+    }
+
+    async fn add_silence_once(&self, silence: Silence, key: OnceKey, answer: KeptAnswer) -> Result<(), StoreError> {
+        self.own.add_silence_once(silence, key, answer).await
+    }
+
+    async fn remove_silence(&self, id: SilenceId) -> Result<bool, StoreError> {
+        self.own.remove_silence(id).await
+    }
+
+    async fn trim_sweeps(&self) -> Result<u64, StoreError> {
+        self.own.trim_sweeps().await
+    }
+}

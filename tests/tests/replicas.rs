@@ -1,0 +1,336 @@
+//! Three replicas of the agent with one cluster between them, while whichever leads is killed, cut off or paused: no slot of a sweep is
+//! run twice, and what is held on a lease is given back once, and not forgotten.
+//!
+//! `PARAMEDIC_REPLICA_ROUNDS` says how often.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kubernetes_stand_in::Cluster;
+use paramedic_tests::agent::{self, Agent, Home};
+use paramedic_tests::api::{Answer, Api};
+use paramedic_tests::process::temporary_directory;
+use paramedic_tests::proxy::Proxy;
+use paramedic_tests::{access, components, secret, wait};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const ROUNDS: &str = "PARAMEDIC_REPLICA_ROUNDS";
+
+/// Each kind of trouble once.
+const FEW_ROUNDS: usize = 3;
+
+/// What the base of `deploy/` makes, with the rights that `paramedic rbac` prints for it.
+const SHARED: &str = r"
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: paramedic-leader, namespace: shop}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: paramedic-state, namespace: shop}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: paramedic-replicas, namespace: shop}
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [paramedic-leader], verbs: [get, patch]}
+- {apiGroups: ['']  , resources: [configmaps], resourceNames: [paramedic-state], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: paramedic-replicas, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: paramedic-replicas}
+subjects: [{kind: ServiceAccount, name: agent, namespace: shop}]
+";
+
+/// How many replicas `api` has when nothing is held.
+const BEFORE: u64 = 3;
+
+struct Ward {
+    cluster: Arc<Cluster>,
+    replicas: Vec<Replica>,
+    controllers: Option<JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// One of them: its process, which may be gone, what stays, and its way to the cluster.
+struct Replica {
+    name: String,
+    agent: Option<Agent>,
+    address: String,
+    lasting: TempDir,
+    proxy: Proxy,
+    kubeconfig: String,
+    token: String,
+}
+
+impl Replica {
+    fn new(number: usize, cluster: &Cluster, token: &str) -> Self {
+        let port: u16 = cluster.url().rsplit_once(':').unwrap().1.parse().unwrap();
+        let proxy = Proxy::open(port).unwrap();
+        let kubeconfig =
+            cluster.kubeconfig("agent", "shop").replace(&format!(":{port}"), &format!(":{}", proxy.port()));
+        let mut replica = Self {
+            name: format!("paramedic-{number}"),
+            agent: None,
+            address: agent::free_address().unwrap(),
+            lasting: temporary_directory("replica").unwrap(),
+            proxy,
+            kubeconfig,
+            token: token.to_owned(),
+        };
+        replica.start();
+        replica
+    }
+
+    fn start(&mut self) {
+        let home = Home::new().unwrap();
+        home.write("kubeconfig", &self.kubeconfig).unwrap();
+        home.write("name", &self.name).unwrap();
+        home.write("seal", &"0123456789abcdef".repeat(4)).unwrap();
+        let lasting = self.lasting.path();
+        let configuration = json!({
+            "server": { "listen": self.address },
+            "auth": access::auth(&home, &[("alice", "responder", &self.token)]).unwrap(),
+            "store": { "path": lasting.join("store.db") },
+            "engine": { "cache": lasting.join("cache") },
+            "targets": { "kubernetes": { "prod": { "namespace": "shop", "kubeconfig": { "file": "kubeconfig" } } } },
+            "plugins": {
+                "noop": { "source": { "file": components::guest("noop").unwrap() } },
+                "k8s-scale": {
+                    "source": { "file": components::plugin("k8s-scale").unwrap() },
+                    "limits": { "deadline": "5m" },
+                    "grants": [
+                        { "kubernetes": "prod", "verbs": ["get-rollout"] },
+                        {
+                            "kubernetes": "prod", "verbs": ["scale"], "objects": ["deployment/api"], "replicas": "2..20",
+                            "per_hour": 10_000,
+                        },
+                    ],
+                },
+            },
+            "sweeps": { "pulse": { "every": "1s", "splay": "0s", "missed": "once", "checks": ["noop"] } },
+            "replicas": {
+                "kubernetes": "prod", "term": "3s", "name": { "file": "name" }, "key": { "file": "seal" },
+            },
+        });
+        self.agent = Some(Agent::start(home, &configuration.to_string(), &self.address).unwrap());
+    }
+
+    fn api(&self) -> Api {
+        Api::new(&self.address, Some(&self.token))
+    }
+
+    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.api().ask("POST", path, &["content-type: application/json"], &body.to_string())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let answer = self.api().get(path, &[]).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json().unwrap()
+    }
+
+    /// The ids of all runs of a plugin.
+    fn runs_of(&self, plugin: &str) -> Vec<String> {
+        let (mut ids, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/v1/runs?plugin={plugin}&limit=200{next}"));
+            ids.extend(page["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()));
+            match page["next_page"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return ids,
+            }
+        }
+    }
+
+    fn standing(&self) -> Value {
+        self.get("/readyz")["replica"].clone()
+    }
+
+    fn leads(&self) -> bool {
+        self.standing()["leads"] == true
+    }
+}
+
+/// What is done to whoever leads.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Kill,
+    CutOff,
+    Pause,
+}
+
+impl Ward {
+    async fn start() -> Self {
+        let cluster = Arc::new(Cluster::seeded_now().await.unwrap());
+        cluster.apply(SHARED).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let controllers = Some(set_going(&cluster, &is_over));
+        let token = secret::random();
+        let replicas = (0..3).map(|number| Replica::new(number, &cluster, &token)).collect();
+        Self { cluster, replicas, controllers, is_over }
+    }
+
+    fn wanted(&self) -> u64 {
+        self.cluster.get("apps/v1/Deployment", "shop", "api").unwrap()["spec"]["replicas"].as_u64().unwrap()
+    }
+
+    fn generation(&self) -> u64 {
+        self.cluster.get("apps/v1/Deployment", "shop", "api").unwrap()["metadata"]["generation"].as_u64().unwrap()
+    }
+
+    /// Wait until one of these leads, and tell which.
+    fn leader_among(&self, numbers: &[usize]) -> usize {
+        wait::until("somebody to lead", || Ok(numbers.iter().copied().find(|number| self.replicas[*number].leads())))
+            .unwrap()
+    }
+
+    /// Scale on a lease, through the replica of that number. Tells the run.
+    fn scale(&self, number: usize, replicas: u64, time: &str) -> anyhow::Result<String> {
+        let replica = &self.replicas[number];
+        let wanted =
+            json!({ "plugin": "k8s-scale", "params": { "name": "api", "replicas": replicas }, "mode": "plan" });
+        let plan = replica.post("/v1/runs", &wanted)?.json()?;
+        let id = plan["id"].as_str().unwrap_or_default();
+        let applied = replica.post(&format!("/v1/plans/{id}/apply"), &json!({ "for": time }))?;
+        anyhow::ensure!(applied.status == 200, "{}", applied.body);
+        let run = applied.json()?;
+        anyhow::ensure!(run["outcome"]["status"] == "ok", "{run}");
+        Ok(run["id"].as_str().unwrap().to_owned())
+    }
+
+    /// Whoever leads runs what is due.
+    fn until_it_runs_slots(&self, number: usize) {
+        let slots = || self.replicas[number].get("/v1/sweeps/pulse?limit=200")["runs"].as_array().unwrap().len();
+        let before = slots();
+        let what = format!("replica {number}, which leads, to run slots");
+        wait::until(&what, || Ok((slots() >= before + 2 || slots() == 200).then_some(()))).unwrap();
+    }
+
+    fn until_given_back(&self, what: &str) {
+        wait::until(what, || Ok((self.wanted() == BEFORE).then_some(()))).unwrap();
+    }
+
+    fn strike(&mut self, number: usize, trouble: Trouble) {
+        let replica = &mut self.replicas[number];
+        match trouble {
+            Trouble::Kill => replica.agent.take().unwrap().kill().unwrap(),
+            Trouble::CutOff => replica.proxy.part(),
+            Trouble::Pause => replica.agent.as_ref().unwrap().pause().unwrap(),
+        }
+    }
+
+    fn mend(&mut self, number: usize, trouble: Trouble) {
+        let replica = &mut self.replicas[number];
+        match trouble {
+            Trouble::Kill => replica.start(),
+            Trouble::CutOff => replica.proxy.join(),
+            Trouble::Pause => replica.agent.as_ref().unwrap().go_on().unwrap(),
+        }
+    }
+
+    /// The slots that each replica ran, by its own record.
+    fn slots(&self) -> BTreeMap<String, Vec<String>> {
+        let mut ran = BTreeMap::<String, Vec<String>>::new();
+        for replica in &self.replicas {
+            let runs = replica.get("/v1/sweeps/pulse?limit=200");
+            for run in runs["runs"].as_array().unwrap() {
+                let slot = run["slot"].as_str().unwrap().to_owned();
+                ran.entry(slot).or_default().push(replica.name.clone());
+            }
+        }
+        ran
+    }
+
+    /// How often the changes of each run were given back, by all records.
+    fn times_given_back(&self) -> BTreeMap<String, usize> {
+        let mut times = BTreeMap::new();
+        for replica in &self.replicas {
+            for id in replica.runs_of("k8s-scale") {
+                let run = replica.get(&format!("/v1/runs/{id}"));
+                let made = run["changes"].as_array().cloned().unwrap_or_default();
+                let gave_back = run["mode"] == "apply" && made.iter().any(|change| change["fate"] == "applied");
+                if let Some(undone) = run["undoes"].as_str().filter(|_| gave_back) {
+                    *times.entry(undone.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        times
+    }
+}
+
+impl Drop for Ward {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(Err(_)) = self.controllers.take().map(JoinHandle::join) {
+            eprintln!("the controllers panicked");
+        }
+    }
+}
+
+fn set_going(cluster: &Arc<Cluster>, is_over: &Arc<AtomicBool>) -> JoinHandle<()> {
+    let (cluster, is_over) = (cluster.clone(), is_over.clone());
+    std::thread::spawn(move || {
+        let mut then = Instant::now();
+        while !is_over.load(Ordering::Relaxed) {
+            cluster.controllers().progress();
+            std::thread::sleep(Duration::from_millis(20));
+            let now = Instant::now();
+            cluster.advance(now - then);
+            then = now;
+        }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a number of rounds comes from outside")]
+fn rounds() -> usize {
+    std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(FEW_ROUNDS)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_becomes_of_the_leader_no_slot_runs_twice_and_every_lease_ends_once() {
+    let mut ward = Ward::start().await;
+    let (rounds, before) = (rounds(), ward.generation());
+    let (mut ran, mut leases, mut led) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+    for round in 0..rounds {
+        let trouble = [Trouble::Kill, Trouble::CutOff, Trouble::Pause][round % 3];
+        let leader = ward.leader_among(&[0, 1, 2]);
+        led.insert(leader);
+        ward.until_it_runs_slots(leader);
+        let others: Vec<_> = (0..3).filter(|number| *number != leader).collect();
+        // Through each of the three in turn; where it is the leader's own, that is struck while it holds the lease.
+        let lender = [leader, others[0], others[1]][(round / 3 + round) % 3];
+        leases.push(ward.scale(lender, 4 + (round as u64 % 7), "2s").unwrap());
+        ward.strike(leader, trouble);
+        let next = ward.leader_among(&others);
+        led.insert(next);
+        ward.until_given_back(&format!("round {round}: what replica {lender} held, after {trouble:?} of {leader}"));
+        ward.mend(leader, trouble);
+        assert_eq!(ward.wanted(), BEFORE);
+        if round % 5 == 4 || round + 1 == rounds {
+            for (slot, by) in ward.slots() {
+                ran.insert(slot, by);
+            }
+        }
+        eprintln!("round {round}: {trouble:?} of {leader}, {next} leads, lent by {lender}");
+    }
+    let twice: Vec<_> = ran.iter().filter(|(_, by)| by.len() != 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert!(ran.len() >= 2 * rounds, "{} slots in {rounds} rounds", ran.len());
+    assert!(led.len() >= 2, "{led:?}");
+    wait::until("every replica to know that nothing is held", || {
+        let held = |replica: &Replica| replica.get("/v1/leases")["leases"].as_array().unwrap().len();
+        Ok(ward.replicas.iter().all(|replica| held(replica) == 0).then_some(()))
+    })
+    .unwrap();
+    let times: BTreeMap<_, _> = leases.into_iter().map(|lease| (lease, 1)).collect();
+    assert_eq!(ward.times_given_back(), times);
+    assert_eq!(ward.generation(), before + 2 * rounds as u64, "each was scaled once there and once back");
+}
