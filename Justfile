@@ -79,6 +79,11 @@ crash rounds="1000": guests
     cargo build --locked {{ native }}
     PARAMEDIC_CRASH_ROUNDS={{ rounds }} cargo test --locked {{ native }} --test crash -- --nocapture
 
+# Kills, cuts off and pauses whichever of three replicas leads, so many times; tells what each round did.
+replicas rounds="100": guests plugins
+    cargo build --locked {{ native }}
+    PARAMEDIC_REPLICA_ROUNDS={{ rounds }} cargo test --locked {{ native }} --test replicas -- --nocapture whatever
+
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
     cargo build --locked {{ native }}

@@ -4,7 +4,7 @@
 //!  Lease        who leads                          ─► election   judged by our own clock        pure
 //!                                                     office     takes it, renews it, gives it back
 //!  ConfigMap    slots of sweeps, leases of changes ─► board      one writer at a time
-//!                                                     slots, loans  what may be done about them   pure
+//!               freezes, silences                     slots, loans, orders  what may be done     pure
 //! ```
 //!
 //! Who leads decides who begins; that nothing is done twice rests on the ConfigMap, which is written at the version that was read. A
@@ -18,6 +18,7 @@ mod election;
 mod entries;
 mod loans;
 mod office;
+mod orders;
 mod slots;
 mod sweeps;
 
@@ -32,10 +33,13 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use loans::{Loan, LoanState, Taken};
+pub use orders::{SharedFreeze, SharedSilence};
 pub use sweeps::SharedSweeps;
 
 use crate::clock::Clock;
-use crate::domain::{CallError, Entries, NotWritten, Office, Revision, RunId, Timestamp};
+use crate::domain::{
+    Actor, CallError, Entries, Freeze, FreezeId, NotWritten, Office, Revision, RunId, Silence, SilenceId, Timestamp,
+};
 use crate::telemetry::Metrics;
 use board::Board;
 
@@ -169,10 +173,46 @@ impl Replicas {
         self.board.change(move |entries| loans::remove(entries, run)).await
     }
 
-    /// All that is shared.
+    /// All loans that are shared.
     pub async fn loans(&self) -> Result<Vec<(RunId, Loan)>, CallError> {
+        Ok(self.look().await?.0)
+    }
+
+    /// All loans and freezes that are shared.
+    pub async fn look(&self) -> Result<(Vec<(RunId, Loan)>, Vec<SharedFreeze>), CallError> {
         let (entries, _) = self.cluster.entries().await?;
-        Ok(loans::all(&entries))
+        Ok((loans::all(&entries), orders::freezes(&entries)))
+    }
+
+    /// Let all replicas follow a freeze.
+    pub async fn freeze(&self, freeze: Freeze) -> Result<(), CallError> {
+        self.order(move |entries| orders::freeze(entries, &freeze)).await
+    }
+
+    /// Let no replica follow it any more.
+    pub async fn lift(&self, id: FreezeId, by: Actor) -> Result<(), CallError> {
+        Ok(self.order(move |entries| orders::lift(entries, id, &by)).await??)
+    }
+
+    async fn silence(&self, silence: Silence) -> Result<(), CallError> {
+        self.order(move |entries| orders::silence(entries, &silence)).await
+    }
+
+    /// Tells whether it held.
+    async fn end_silence(&self, id: SilenceId) -> Result<bool, CallError> {
+        Ok(self.order(move |entries| orders::end_silence(entries, id)).await??)
+    }
+
+    async fn order<T: Send + 'static>(
+        &self,
+        mut order: impl FnMut(&mut Entries) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        let now = self.clock.now();
+        let order = move |entries: &mut Entries| {
+            orders::prune(entries, now);
+            order(entries)
+        };
+        self.board.change(order).await
     }
 
     /// Let the changes of `run` be given back at another time. False where nobody shares them, or they are being given back.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
-use k8s_openapi::api::{apps, core, networking, policy, rbac};
+use k8s_openapi::api::{apps, coordination, core, networking, policy, rbac};
 use kustomize::{list, texts};
 use paramedic::cli::{Cli, Command as Typed};
 use paramedic::config::Config;
@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-const OVERLAYS: [&str; 2] = ["standalone", "sidecar"];
+const OVERLAYS: [&str; 3] = ["standalone", "replicas", "sidecar"];
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").canonicalize().unwrap()
@@ -36,13 +36,21 @@ fn monitor() -> PathBuf {
 }
 
 fn objects(name: &str) -> Vec<Value> {
-    let with: &[PathBuf] = if name == "standalone" { &[monitor()] } else { &[] };
+    let with: &[PathBuf] = if name == "sidecar" { &[] } else { &[monitor()] };
     kustomize::build(&overlay(name), &with.iter().map(PathBuf::as_path).collect::<Vec<_>>())
 }
 
 fn find<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
     let found: Vec<_> = objects.iter().filter(|object| object["kind"] == kind).collect();
     let [one] = found.as_slice() else { panic!("{} objects are a {kind}", found.len()) };
+    one
+}
+
+/// What makes the pods with the agent.
+fn workload(objects: &[Value]) -> &Value {
+    let is_one = |object: &&Value| object["kind"] == "Deployment" || object["kind"] == "StatefulSet";
+    let found: Vec<_> = objects.iter().filter(is_one).collect();
+    let [one] = found.as_slice() else { panic!("{} objects make pods", found.len()) };
     one
 }
 
@@ -56,7 +64,13 @@ struct Pod {
 impl Pod {
     fn of(overlay: &str) -> Self {
         let objects = objects(overlay);
-        let spec = find(&objects, "Deployment")["spec"]["template"]["spec"].clone();
+        let owner = workload(&objects);
+        let mut spec = owner["spec"]["template"]["spec"].clone();
+        // A claim for each pod is a volume of each.
+        for claim in list(&owner["spec"]["volumeClaimTemplates"]) {
+            let volume = json!({ "name": claim["metadata"]["name"], "persistentVolumeClaim": {} });
+            spec["volumes"].as_array_mut().unwrap().push(volume);
+        }
         let mut all = list(&spec["containers"]).iter().chain(list(&spec["initContainers"]));
         let container = all.find(|container| container["name"] == "paramedic").unwrap().clone();
         Self { objects, spec, container }
@@ -101,6 +115,8 @@ impl Pod {
         }
         let (path, mut text) = self.configuration();
         home.write("run/secrets/paramedic/token-key", &"k".repeat(32)).unwrap();
+        home.write("run/secrets/paramedic/replicas-key", &"r".repeat(32)).unwrap();
+        home.write("etc/paramedic-pod/name", "paramedic-0").unwrap();
         if text.contains("paramedic-tls") {
             let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             home.write("run/secrets/paramedic-tls/tls.crt", &made.cert.pem()).unwrap();
@@ -154,6 +170,8 @@ fn every_object_is_one_that_a_cluster_knows() {
             "Service" => drop(typed::<core::v1::Service>(&object)),
             "PersistentVolumeClaim" => drop(typed::<core::v1::PersistentVolumeClaim>(&object)),
             "Deployment" => drop(typed::<apps::v1::Deployment>(&object)),
+            "StatefulSet" => drop(typed::<apps::v1::StatefulSet>(&object)),
+            "Lease" => drop(typed::<coordination::v1::Lease>(&object)),
             "Role" => drop(typed::<rbac::v1::Role>(&object)),
             "RoleBinding" => drop(typed::<rbac::v1::RoleBinding>(&object)),
             "NetworkPolicy" => drop(typed::<networking::v1::NetworkPolicy>(&object)),
@@ -166,8 +184,9 @@ fn every_object_is_one_that_a_cluster_knows() {
 
 #[test]
 fn the_configurations_are_right_and_the_role_is_the_one_that_they_need() {
-    let printed = fs::read_to_string(deploy().join("kustomize/base/rbac.yaml")).unwrap();
     for name in OVERLAYS {
+        let folder = if name == "replicas" { overlay(name) } else { deploy().join("kustomize/base") };
+        let printed = fs::read_to_string(folder.join("rbac.yaml")).unwrap();
         let pod = Pod::of(name);
         let (_home, path) = pod.unpack(None);
         let paramedic = |words: &[&str]| {
@@ -178,7 +197,12 @@ fn the_configurations_are_right_and_the_role_is_the_one_that_they_need() {
         let account = pod.spec["serviceAccountName"].as_str().unwrap();
         let namespace = find(&pod.objects, "Role")["metadata"]["namespace"].as_str().unwrap();
         let role = paramedic(&["rbac", "--service-account", &format!("{namespace}/{account}")]);
-        assert_eq!(String::from_utf8_lossy(&role.stdout), printed, "{name}: print base/rbac.yaml again");
+        assert_eq!(
+            String::from_utf8_lossy(&role.stdout),
+            printed,
+            "{name}: print {} again",
+            folder.join("rbac.yaml").display()
+        );
         let existing = find(&pod.objects, "ServiceAccount");
         assert_eq!(
             existing["metadata"],
@@ -275,11 +299,24 @@ fn the_agent_of_each_overlay_starts_and_answers_its_probes() {
 
 #[test]
 fn ports_and_selectors_lead_from_one_object_to_the_next() {
-    let pod = Pod::of("standalone");
+    for name in ["standalone", "replicas"] {
+        assert_ports_and_selectors(name);
+    }
+    let pod = Pod::of("sidecar");
+    assert!(pod.config().server.listen.ip().is_loopback() && pod.container["ports"].is_null());
+    assert_eq!(pod.container["restartPolicy"], "Always");
+    assert_eq!(pod.spec["initContainers"].as_array().unwrap().len(), 1);
+    assert_eq!(list(&pod.spec["containers"])[0]["name"], "api");
+}
+
+#[track_caller]
+fn assert_ports_and_selectors(name: &str) {
+    let pod = Pod::of(name);
     let listen = pod.config().server.listen;
     assert_eq!(list(&pod.container["ports"]), [json!({ "name": "api", "containerPort": listen.port() })]);
-    let labels = &find(&pod.objects, "Deployment")["spec"]["template"]["metadata"]["labels"];
-    assert_eq!(find(&pod.objects, "Deployment")["spec"]["selector"]["matchLabels"], *labels);
+    let owner = workload(&pod.objects);
+    let labels = &owner["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(owner["spec"]["selector"]["matchLabels"], *labels);
     let (service, scraped) = (find(&pod.objects, "Service"), find(&pod.objects, "ServiceMonitor"));
     assert_eq!(service["spec"]["selector"], *labels);
     let port = &service["spec"]["ports"][0];
@@ -298,12 +335,26 @@ fn ports_and_selectors_lead_from_one_object_to_the_next() {
     assert_eq!(policy["spec"]["podSelector"]["matchLabels"], *labels);
     assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{ "protocol": "TCP", "port": "api" }]));
     assert_eq!(budget["spec"]["selector"]["matchLabels"], *labels);
+}
 
-    let pod = Pod::of("sidecar");
-    assert!(pod.config().server.listen.ip().is_loopback() && pod.container["ports"].is_null());
-    assert_eq!(pod.container["restartPolicy"], "Always");
-    assert_eq!(pod.spec["initContainers"].as_array().unwrap().len(), 1);
-    assert_eq!(list(&pod.spec["containers"])[0]["name"], "api");
+#[test]
+fn what_replicas_share_is_there_and_alone_agents_have_none_of_it() {
+    for name in OVERLAYS {
+        let pod = Pod::of(name);
+        let Some(replicas) = pod.config().replicas else {
+            assert_ne!(name, "replicas");
+            assert!(pod.objects.iter().all(|object| object["kind"] != "Lease"), "{name}");
+            assert!(workload(&pod.objects)["spec"]["replicas"].as_u64().unwrap_or(1) == 1 || name == "sidecar");
+            continue;
+        };
+        assert!(workload(&pod.objects)["spec"]["replicas"].as_u64().unwrap() > 1);
+        assert_eq!(workload(&pod.objects)["spec"]["serviceName"], find(&pod.objects, "Service")["metadata"]["name"]);
+        assert_eq!(find(&pod.objects, "Lease")["metadata"]["name"], replicas.lease);
+        let is_state = |object: &&Value| object["kind"] == "ConfigMap" && object["metadata"]["name"] == replicas.state;
+        let state = pod.objects.iter().find(is_state).unwrap();
+        // What is applied again must not say anything about what the agents wrote.
+        assert!(state["data"].is_null(), "{state}");
+    }
 }
 
 #[test]

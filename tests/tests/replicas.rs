@@ -154,6 +154,11 @@ impl Replica {
         self.get("/readyz")["replica"].clone()
     }
 
+    /// The slots that it ran.
+    fn slots(&self) -> usize {
+        self.get("/v1/sweeps/pulse?limit=200")["runs"].as_array().unwrap().len()
+    }
+
     fn leads(&self) -> bool {
         self.standing()["leads"] == true
     }
@@ -208,10 +213,11 @@ impl Ward {
 
     /// Whoever leads runs what is due.
     fn until_it_runs_slots(&self, number: usize) {
-        let slots = || self.replicas[number].get("/v1/sweeps/pulse?limit=200")["runs"].as_array().unwrap().len();
-        let before = slots();
+        let replica = &self.replicas[number];
+        let before = replica.slots();
         let what = format!("replica {number}, which leads, to run slots");
-        wait::until(&what, || Ok((slots() >= before + 2 || slots() == 200).then_some(()))).unwrap();
+        // No more than so many are shown.
+        wait::until(&what, || Ok((replica.slots() >= (before + 2).min(200)).then_some(()))).unwrap();
     }
 
     fn until_given_back(&self, what: &str) {
@@ -333,4 +339,121 @@ async fn whatever_becomes_of_the_leader_no_slot_runs_twice_and_every_lease_ends_
     let times: BTreeMap<_, _> = leases.into_iter().map(|lease| (lease, 1)).collect();
     assert_eq!(ward.times_given_back(), times);
     assert_eq!(ward.generation(), before + 2 * rounds as u64, "each was scaled once there and once back");
+}
+
+/// The type of a problem, behind its prefix.
+fn problem(answer: &Answer) -> (u16, String) {
+    let body = answer.json().unwrap();
+    (answer.status, body["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_orders_at_one_replica_all_follow() {
+    let ward = Ward::start().await;
+    ward.leader_among(&[0, 1, 2]);
+    let [first, second, third] = ward.replicas.as_slice() else { panic!("there are three") };
+    let wanted = json!({ "plugin": "k8s-scale", "params": { "name": "api", "replicas": 5 }, "mode": "plan" });
+    let plan = third.post("/v1/runs", &wanted).unwrap().json().unwrap();
+    let apply = format!("/v1/plans/{}/apply", plan["id"].as_str().unwrap());
+
+    let scope = json!({ "scope": { "all": true }, "for": "1h", "reason": "a migration" });
+    let freeze = first.post("/v1/freezes", &scope).unwrap().json().unwrap();
+    let freezes = |replica: &Replica| replica.get("/v1/freezes")["freezes"].clone();
+    wait::until("all to be frozen", || {
+        Ok([second, third].into_iter().all(|replica| freezes(replica) == json!([freeze])).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(problem(&third.post(&apply, &json!({})).unwrap()), (409, "frozen".to_owned()));
+    let lifted =
+        second.api().ask("DELETE", &format!("/v1/freezes/{}", freeze["id"].as_str().unwrap()), &[], "").unwrap();
+    assert_eq!(lifted.status, 200, "{}", lifted.body);
+    wait::until("none to be frozen", || {
+        Ok(ward.replicas.iter().all(|replica| freezes(replica) == json!([])).then_some(()))
+    })
+    .unwrap();
+
+    let silence = json!({ "sweep": "pulse", "expires": "1h", "reason": "known" });
+    let silence = second.post("/v1/silences", &silence).unwrap().json().unwrap();
+    let silences = |replica: &Replica| replica.get("/v1/silences")["silences"].clone();
+    wait::until("all to be silent", || {
+        Ok(ward.replicas.iter().all(|replica| silences(replica) == json!([silence])).then_some(()))
+    })
+    .unwrap();
+    let path = format!("/v1/silences/{}", silence["id"].as_str().unwrap());
+    assert_eq!(first.api().ask("DELETE", &path, &[], "").unwrap().status, 200);
+    wait::until("none to be silent", || {
+        Ok(ward.replicas.iter().all(|replica| silences(replica) == json!([])).then_some(()))
+    })
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leads_next_goes_on_where_the_last_one_ended_and_sees_what_it_holds() {
+    let mut ward = Ward::start().await;
+    let leader = ward.leader_among(&[0, 1, 2]);
+    ward.until_it_runs_slots(leader);
+    let stood = ward.replicas[leader].get("/v1/sweeps/pulse")["state"].clone();
+    let run = ward.scale(leader, 7, "1h").unwrap();
+    ward.strike(leader, Trouble::Kill);
+    let others: Vec<_> = (0..3).filter(|number| *number != leader).collect();
+    let next = ward.leader_among(&others);
+    ward.until_it_runs_slots(next);
+    let stands = ward.replicas[next].get("/v1/sweeps/pulse")["state"].clone();
+    assert_eq!((&stands["status"], &stands["since"]), (&stood["status"], &stood["since"]));
+
+    // Any replica shows what the one that is gone holds, lets it hold longer, and gives it back.
+    let by = &ward.replicas[others[0]];
+    let held = by.get("/v1/leases")["leases"].clone();
+    let (name, found) = (&ward.replicas[leader].name, &held[0]);
+    assert_eq!(
+        (&found["run"], &found["replica"], &found["actor"]),
+        (&json!(run), &json!(name), &json!("alice")),
+        "{held}"
+    );
+    assert_eq!(found["holds"], json!(["scale prod/deployment/api from 3 to 7"]));
+    let extended = by.post(&format!("/v1/leases/{run}/extend"), &json!({ "for": "2h" })).unwrap();
+    assert_eq!(extended.status, 200, "{}", extended.body);
+    let ended = by.api().ask("DELETE", &format!("/v1/leases/{run}"), &[], "").unwrap();
+    assert_eq!((ended.status, ended.json().unwrap()["state"].as_str()), (200, Some("ended")), "{}", ended.body);
+    assert_eq!(ward.wanted(), BEFORE);
+
+    // The one that made the change learns of it.
+    ward.mend(leader, Trouble::Kill);
+    let lease = || Ok(ward.replicas[leader].get(&format!("/v1/runs/{run}"))["lease"].clone());
+    let over = wait::until("it to know", || lease().map(|lease| Some(lease).filter(|lease| lease["state"] == "ended")))
+        .unwrap();
+    assert!(over["reason"].as_str().unwrap().contains(&ward.replicas[others[0]].name), "{over}");
+    let again = ward.replicas[leader].post(&format!("/v1/runs/{run}/undo"), &json!({})).unwrap();
+    assert_eq!(problem(&again), (409, "cannot-undo".to_owned()), "{}", again.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_api_server_nothing_is_due_and_checks_go_on() {
+    let ward = Ward::start().await;
+    let leader = ward.leader_among(&[0, 1, 2]);
+    ward.until_it_runs_slots(leader);
+    let replica = &ward.replicas[leader];
+    let wanted = json!({ "plugin": "k8s-scale", "params": { "name": "api", "replicas": 5 }, "mode": "plan" });
+    let plan = replica.post("/v1/runs", &wanted).unwrap().json().unwrap();
+    ward.replicas.iter().for_each(|replica| replica.proxy.part());
+    wait::until("nobody to lead", || Ok(ward.replicas.iter().all(|replica| !replica.leads()).then_some(()))).unwrap();
+
+    let check = replica.post("/v1/runs", &json!({ "plugin": "noop" })).unwrap();
+    assert_eq!((check.status, check.json().unwrap()["state"].as_str()), (200, Some("ok")));
+    let standing =
+        wait::until(
+            "it to say why",
+            || Ok(Some(replica.standing()).filter(|standing| standing["problem"].is_string())),
+        )
+        .unwrap();
+    assert!(standing["problem"].as_str().unwrap().contains("paramedic-leader"), "{standing}");
+    let apply = format!("/v1/plans/{}/apply", plan["id"].as_str().unwrap());
+    let refused = replica.post(&apply, &json!({ "for": "1h" })).unwrap();
+    assert_eq!(problem(&refused), (503, "not-shared".to_owned()), "{}", refused.body);
+    assert_eq!(ward.wanted(), BEFORE);
+    let log = replica.agent.as_ref().unwrap().log().unwrap();
+    assert_eq!(log.matches("who leads cannot be found out").count(), 1, "it is said once, not with every look");
+
+    ward.replicas.iter().for_each(|replica| replica.proxy.join());
+    ward.until_it_runs_slots(ward.leader_among(&[0, 1, 2]));
 }

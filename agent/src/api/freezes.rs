@@ -63,7 +63,7 @@ pub(super) async fn add(
         }
     };
     let freeze = Freeze { id: FreezeId::new(created), scope, reason, creator, created, expires };
-    app.parts.store.add_freeze(freeze.clone()).await?;
+    app.parts.runner.freeze(freeze.clone()).await?;
     tracing::warn!(freeze.id = %freeze.id, scope = %freeze.scope, actor = freeze.creator.0, until = %freeze.expires, "changes are frozen");
     Ok(show(format, freeze))
 }
@@ -85,7 +85,7 @@ pub(super) async fn lift(
     Segment(id): Segment,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::UnknownFreeze(cut_bytes(&id, 80).to_owned());
-    let lifted = app.parts.store.lift_freeze(id.parse::<FreezeId>().map_err(|_| unknown())?, &actor).await?;
+    let lifted = app.parts.runner.lift_freeze(id.parse::<FreezeId>().map_err(|_| unknown())?, &actor).await?;
     let lifted = lifted.ok_or_else(unknown)?;
     tracing::warn!(freeze.id = %lifted.id, scope = %lifted.scope, actor = actor.0, "a freeze was lifted");
     Ok(show(format, lifted))

@@ -476,6 +476,7 @@ mod tests {
             name: name.map(str::to_owned),
         };
         let reason = |plugin: &str| Reason {
+            replicas: false,
             users: BTreeMap::from([(plugin.parse().unwrap(), BTreeSet::from([Operation::KubernetesGetRollout]))]),
             wider: BTreeSet::new(),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::orders::{self, SharedSilence};
 use super::{Replicas, slots};
 use crate::domain::{Silence, SilenceId, Standing, SweepEvent, SweepName, SweepRun, SweepRunId, Timestamp};
 use crate::store::{Claim, Claimed, KeptAnswer, News, OnceKey, StoreError, SweepMemory, SweepStore};
@@ -34,6 +35,34 @@ impl SharedSweeps {
                 tracing::warn!(%error, sweep.name = %of, "other replicas do not know how a sweep stands");
             }
         });
+    }
+}
+
+impl SharedSweeps {
+    /// Let the others know of a silence. Where that cannot be done now, it is with the next look.
+    async fn tell(&self, silence: Silence) {
+        if let Err(error) = self.replicas.silence(silence).await {
+            tracing::warn!(%error, "other replicas do not know of a silence yet");
+        }
+    }
+
+    /// Let the own store say of silences what all replicas see.
+    async fn follow(&self, shared: &[SharedSilence], now: Timestamp) -> Result<(), StoreError> {
+        let own = self.own.silences(now).await?;
+        for SharedSilence { silence, has_ended } in shared {
+            let is_known = own.iter().any(|known| known.id == silence.id);
+            match (has_ended, is_known) {
+                (true, true) => drop(self.own.remove_silence(silence.id).await?),
+                (false, false) if now < silence.expires => self.own.add_silence(silence.clone()).await?,
+                (true, false) | (false, _) => {}
+            }
+        }
+        for silence in own {
+            if shared.iter().all(|known| known.silence.id != silence.id) {
+                self.tell(silence).await;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -80,7 +109,16 @@ impl SweepStore for SharedSweeps {
 
     async fn finish_sweep_run(&self, run: SweepRun, news: Option<News>) -> Result<(), StoreError> {
         let (sweep, standing) = (run.sweep.clone(), news.as_ref().map(|news| news.standing));
+        let ended = news.as_ref().map(|news| news.ended_silences.clone()).unwrap_or_default();
         self.own.finish_sweep_run(run, news).await?;
+        for silence in ended {
+            let replicas = self.replicas.clone();
+            tokio::spawn(async move {
+                if let Err(error) = replicas.end_silence(silence).await {
+                    tracing::warn!(%error, "other replicas do not know that a silence ended with what it was about");
+                }
+            });
+        }
         if let Some(standing) = standing {
             self.share(&sweep, standing);
         }
@@ -112,19 +150,30 @@ impl SweepStore for SharedSweeps {
     }
 
     async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        match self.replicas.cluster.entries().await {
+            Ok((entries, _)) => self.follow(&orders::silences(&entries), now).await?,
+            Err(error) => tracing::warn!(%error, "the silences of other replicas cannot be seen"),
+        }
         self.own.silences(now).await
     }
 
     async fn add_silence(&self, silence: Silence) -> Result<(), StoreError> {
-        self.own.add_silence(silence).await
+        self.own.add_silence(silence.clone()).await?;
+        self.tell(silence).await;
+        Ok(())
     }
 
     async fn add_silence_once(&self, silence: Silence, key: OnceKey, answer: KeptAnswer) -> Result<(), StoreError> {
-        self.own.add_silence_once(silence, key, answer).await
+        self.own.add_silence_once(silence.clone(), key, answer).await?;
+        self.tell(silence).await;
+        Ok(())
     }
 
     async fn remove_silence(&self, id: SilenceId) -> Result<bool, StoreError> {
-        self.own.remove_silence(id).await
+        // First: what the others still know would come back.
+        let ended = self.replicas.end_silence(id).await;
+        let held = ended.map_err(|error| StoreError::Shared(error.to_string()))?;
+        Ok(self.own.remove_silence(id).await? || held)
     }
 
     async fn trim_sweeps(&self) -> Result<u64, StoreError> {

@@ -43,7 +43,7 @@ pub enum LeaseRefusal {
         why: String,
     },
     /// What replicas share cannot be read or written.
-    #[error("the lease is one of several replicas, and what they share cannot be reached: {why}")]
+    #[error("the other replicas cannot be told, and nothing was done: {why}")]
     NotShared {
         /// Why.
         why: String,

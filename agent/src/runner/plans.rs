@@ -203,9 +203,7 @@ pub enum PlanRefusal {
         by: String,
     },
     /// What replicas share cannot be reached.
-    #[error(
-        "the changes cannot be shared with the other replicas, and nothing was done: {why}; an apply without a lease does not need them"
-    )]
+    #[error("the other replicas cannot be told, and nothing was done: {why}")]
     NotShared {
         /// Why.
         why: String,

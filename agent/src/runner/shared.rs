@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::leases::LeaseRefusal;
 use super::{Application, PlanRefusal, Refusal, Runner};
 use crate::domain::{
-    CallError, ChangeRecord, Lease, LeaseState, Plan, PlannedChange, Run, RunChanges, RunId, Timestamp,
+    Actor, CallError, ChangeRecord, Freeze, FreezeId, Lease, LeaseState, Plan, PlannedChange, Run, RunChanges, RunId,
+    Timestamp,
 };
-use crate::replicas::{Loan, LoanState, Replicas, Taken, name_of};
+use crate::replicas::{Loan, LoanState, Replicas, SharedFreeze, Taken, name_of};
 use crate::store::{StoreError, lent_record, read_lent};
 
 /// What is held on a lease.
@@ -179,14 +180,15 @@ impl Runner {
         replicas: &Replicas,
         seen: &mut Seen,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let loans = match replicas.loans().await {
-            Ok(loans) => loans,
+        let (loans, freezes) = match replicas.look().await {
+            Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(%error, "the leases that replicas share cannot be seen, and wait");
                 return Ok(None);
             }
         };
         self.keep_up(replicas, &loans).await?;
+        self.follow_freezes(replicas, &freezes).await?;
         let now = self.clock.now();
         seen.retain(|run, (was, _)| loans.iter().any(|(of, loan)| of == run && loan == was));
         for (run, loan) in &loans {
@@ -246,6 +248,49 @@ impl Runner {
                     }
                     LoanState::Held | LoanState::Ending { .. } | LoanState::Stuck { .. } => {}
                 },
+            }
+        }
+        Ok(())
+    }
+
+    /// Freeze changes here and at all replicas. Where the others cannot be told now, they are with the next look.
+    pub async fn freeze(&self, freeze: Freeze) -> Result<(), StoreError> {
+        self.store.add_freeze(freeze.clone()).await?;
+        if let Some(replicas) = self.replica()
+            && let Err(error) = replicas.freeze(freeze).await
+        {
+            tracing::warn!(%error, "other replicas do not know of a freeze yet");
+        }
+        Ok(())
+    }
+
+    /// Lift a freeze in the name of `by`, here and at all replicas. None when none of that id holds.
+    pub async fn lift_freeze(&self, id: FreezeId, by: &Actor) -> Result<Option<Freeze>, Refusal> {
+        if let Some(replicas) = self.replica() {
+            // First: what the others still know would come back.
+            let lifted = replicas.lift(id, by.clone()).await;
+            lifted.map_err(|error| PlanRefusal::NotShared { why: error.to_string() })?;
+        }
+        self.store.lift_freeze(id, by).await.map_err(Refusal::Store)
+    }
+
+    /// Let the store of this replica say of freezes what all replicas see.
+    async fn follow_freezes(&self, replicas: &Replicas, shared: &[SharedFreeze]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let own = self.store.freezes(now).await?;
+        for SharedFreeze { freeze, lifted_by } in shared {
+            let is_known = own.iter().any(|known| known.id == freeze.id);
+            match (lifted_by, is_known) {
+                (Some(by), true) => drop(self.store.lift_freeze(freeze.id, by).await?),
+                (None, false) if now < freeze.expires => self.store.add_freeze(freeze.clone()).await?,
+                (Some(_), false) | (None, _) => {}
+            }
+        }
+        for freeze in own {
+            if shared.iter().all(|known| known.freeze.id != freeze.id)
+                && let Err(error) = replicas.freeze(freeze).await
+            {
+                tracing::warn!(%error, "other replicas do not know of a freeze yet");
             }
         }
         Ok(())

@@ -33,6 +33,7 @@ use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
 pub use duty::Duty;
+use duty::Served;
 pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
@@ -133,7 +134,7 @@ impl Scheduler {
 
     /// Take turns until [`Scheduler::stop`].
     pub async fn run(&self) {
-        let mut served = None;
+        let mut served = Served::default();
         while !self.inner.is_stopping() {
             let next = if self.inner.is_on_duty(&mut served).await { self.turn() } else { None };
             let pause = next.map_or(RECHECK, |next| next.since(self.inner.books.clock.now()).min(RECHECK));

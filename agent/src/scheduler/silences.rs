@@ -27,13 +27,23 @@ pub(super) struct Silences {
     store: Arc<dyn SweepStore>,
     clock: Arc<dyn Clock>,
     held: RwLock<Vec<Silence>>,
+    /// Held while what is at hand is made to be what is kept.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Silences {
     /// Those that the store has.
     pub(super) async fn load(store: Arc<dyn SweepStore>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let held = RwLock::new(store.silences(clock.now()).await?);
-        Ok(Self { store, clock, held })
+        Ok(Self { store, clock, held, turn: tokio::sync::Mutex::default() })
+    }
+
+    /// Look at what is kept again: other replicas keep some too.
+    pub(super) async fn look_again(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let kept = self.store.silences(self.clock.now()).await?;
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok(())
     }
 
     /// Those that hold now, the oldest first.
@@ -60,6 +70,7 @@ impl Silences {
 
     /// Keep a silence, with the key under which it was asked for. When this answers, it is durable and holds.
     pub(super) async fn add(&self, silence: Silence, once: Option<(OnceKey, KeptAnswer)>) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         match once {
             Some((key, answer)) => self.store.add_silence_once(silence.clone(), key, answer).await?,
             None => self.store.add_silence(silence.clone()).await?,
@@ -73,6 +84,7 @@ impl Silences {
 
     /// End a silence. Returns it, if there was one of that id.
     pub(super) async fn remove(&self, id: SilenceId) -> Result<Option<Silence>, StoreError> {
+        let _turn = self.turn.lock().await;
         self.store.remove_silence(id).await?;
         let ended = self.list().into_iter().find(|silence| silence.id == id);
         self.forget(&[id]);

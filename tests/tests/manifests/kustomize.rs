@@ -30,14 +30,25 @@ pub fn build(folder: &Path, components: &[&Path]) -> Vec<Value> {
         objects.push(generated);
     }
     for patch in list(&file["patches"]) {
-        let merged = read(&folder.join(patch["path"].as_str().unwrap())).remove(0);
-        let target = &patch["target"];
-        let hit =
-            |object: &&mut Value| object["kind"] == target["kind"] && object["metadata"]["name"] == target["name"];
-        let object = objects.iter_mut().find(hit).unwrap();
-        let name = object["metadata"]["name"].clone();
-        merge(object, &merged);
-        object["metadata"]["name"] = name;
+        for merged in read(&folder.join(patch["path"].as_str().unwrap())) {
+            // Without a target it is for the object of its own kind and name.
+            let (kind, name) = match &patch["target"] {
+                Value::Null => (&merged["kind"], &merged["metadata"]["name"]),
+                target => (&target["kind"], &target["name"]),
+            };
+            let place = objects
+                .iter()
+                .position(|object| object["kind"] == *kind && object["metadata"]["name"] == *name)
+                .unwrap();
+            if merged["$patch"] == "delete" {
+                objects.remove(place);
+                continue;
+            }
+            let object = &mut objects[place];
+            let name = object["metadata"]["name"].clone();
+            merge(object, &merged);
+            object["metadata"]["name"] = name;
+        }
     }
     if let Some(namespace) = file["namespace"].as_str() {
         objects.iter_mut().for_each(|object| object["metadata"]["namespace"] = namespace.into());

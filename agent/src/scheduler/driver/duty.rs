@@ -1,11 +1,18 @@
 //! Several replicas have the same sweeps, and one of them runs their slots.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Inner, Scheduler, Watch};
 use crate::domain::Timestamp;
+use crate::scheduler::silences::Silences;
 use crate::scheduler::timing::Timing;
 use crate::store::SweepMemory;
+
+/// How often silences of other replicas are looked for.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Tells whether it is this replica's turn to run what is due.
 pub trait Duty: Send + Sync + 'static {
@@ -20,15 +27,36 @@ impl Scheduler {
     }
 }
 
+/// What was known when slots were last looked at.
+#[derive(Default)]
+pub(super) struct Served {
+    term: Option<u64>,
+    looked: Option<Instant>,
+}
+
+impl Served {
+    /// Somebody may have asked another replica to be silent.
+    async fn look_at_silences(&mut self, silences: &Silences) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        if let Err(error) = silences.look_again().await {
+            tracing::warn!(%error, "the silences cannot be read");
+        }
+    }
+}
+
 impl Inner {
-    /// Whether slots are run now. `served` is the turn that was known of before; a new one begins with what others did meanwhile.
-    pub(super) async fn is_on_duty(&self, served: &mut Option<u64>) -> bool {
+    /// Whether slots are run now. A turn that `served` does not know yet begins with what others did meanwhile.
+    pub(super) async fn is_on_duty(&self, served: &mut Served) -> bool {
         let Some(duty) = self.duty.get() else { return true };
+        served.look_at_silences(&self.books.silences).await;
         let term = duty.term();
-        if term.is_some() && term != *served {
+        if term.is_some() && term != served.term {
             self.catch_up().await;
         }
-        *served = term;
+        served.term = term;
         term.is_some()
     }
 
