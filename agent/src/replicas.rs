@@ -91,6 +91,8 @@ struct Duty {
     leader: Option<String>,
     /// Why nothing is known.
     trouble: Option<String>,
+    /// Why nothing can be remembered together.
+    forgetful: Option<String>,
 }
 
 /// Who leads, as this replica sees it.
@@ -102,7 +104,7 @@ pub struct Standing {
     pub leads: bool,
     /// Who leads; none where nobody does or that is not known.
     pub leader: Option<String>,
-    /// Why it is not known.
+    /// Why it is not known, or what is due cannot be done.
     pub trouble: Option<String>,
 }
 
@@ -147,7 +149,7 @@ impl Replicas {
         let leader = duty.leader.as_deref().map(|process| name_of(process).to_owned());
         // Whoever led until a moment ago is no leader for having been one.
         let leader = leader.filter(|name| leads || *name != self.name);
-        Standing { name: self.name.clone(), leads, leader, trouble: duty.trouble }
+        Standing { name: self.name.clone(), leads, leader, trouble: duty.trouble.or(duty.forgetful) }
     }
 
     /// Share the changes of `run` until `until`, before they are made. Fails where they cannot be shared, and then nobody but this
@@ -180,7 +182,9 @@ impl Replicas {
 
     /// All loans and freezes that are shared.
     pub async fn look(&self) -> Result<(Vec<(RunId, Loan)>, Vec<SharedFreeze>), CallError> {
-        let (entries, _) = self.cluster.entries().await?;
+        let seen = self.cluster.entries().await;
+        self.duty().forgetful = seen.as_ref().err().map(ToString::to_string);
+        let (entries, _) = seen?;
         Ok((loans::all(&entries), orders::freezes(&entries)))
     }
 

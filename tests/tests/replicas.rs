@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -456,4 +457,39 @@ async fn without_the_api_server_nothing_is_due_and_checks_go_on() {
 
     ward.replicas.iter().for_each(|replica| replica.proxy.join());
     ward.until_it_runs_slots(ward.leader_among(&[0, 1, 2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_to_share_is_named() {
+    let cluster = Arc::new(Cluster::seeded_now().await.unwrap());
+    for binding in ["agent", "agent-actions"] {
+        cluster.delete("rbac.authorization.k8s.io/v1/RoleBinding", "shop", binding).unwrap();
+    }
+    let replica = Replica::new(0, &cluster, &secret::random());
+    let told = |words: &str| {
+        let what = format!("it to say: {words}");
+        wait::until(&what, || Ok(replica.standing()["problem"].as_str().filter(|why| why.contains(words)).map(drop)))
+            .unwrap();
+    };
+    let check = || {
+        let config = replica.agent.as_ref().unwrap().directory().join("paramedic.yaml");
+        let output = Command::new(agent::program().unwrap()).args(["rbac", "--check", "--config"]).arg(config).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    told("read the Lease `paramedic-leader`");
+    let report = check();
+    for right in ["get leases.coordination.k8s.io paramedic-leader", "patch configmaps paramedic-state"] {
+        assert!(report.contains(right), "{report}");
+    }
+    let (_, rights) = SHARED.split_once("kind: Role\n").unwrap();
+    cluster.apply(&format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n{rights}")).unwrap();
+    told("there is no Lease `paramedic-leader` in shop");
+    let report = check();
+    assert!(!report.contains("paramedic-leader") && !report.contains("paramedic-state"), "{report}");
+    let (lease, _) = SHARED.split_once("---").unwrap();
+    cluster.apply(lease).unwrap();
+    wait::until("it to lead", || Ok(replica.leads().then_some(()))).unwrap();
+    told("there is no ConfigMap `paramedic-state` in shop");
+    cluster.apply(SHARED).unwrap();
+    wait::until("nothing to be missing", || Ok(replica.standing()["problem"].is_null().then_some(()))).unwrap();
 }

@@ -74,7 +74,7 @@ pub(super) struct Replica {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "paramedic-1")]
     leader: Option<String>,
-    /// Why that is not known. Only for callers with a token.
+    /// Why that is not known, or what is due cannot be done. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }

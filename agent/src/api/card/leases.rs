@@ -22,6 +22,7 @@ pub fn leases(list: &LeaseList, paint: Paint) -> String {
         if let Some(held) = lease {
             // On a line of its own, where it is never cut: it is what one types next.
             page.line(format!("      run {}", one_line(&held.lease.run)));
+            held.replica.iter().for_each(|name| page.line(format!("      made by the replica {}", one_line(name))));
             held.lease.reason.iter().for_each(|reason| page.line(format!("      {}", one_line(reason))));
         }
     }
