@@ -14,7 +14,8 @@ use std::thread;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::log::Log;
+use super::{StoreError, log};
 
 /// Most jobs of one transaction. Bounds how long the first of a group waits for the last.
 const GROUP_JOBS: usize = 512;
@@ -37,6 +38,7 @@ pub(super) struct Condition {
 /// What the thread owns. The guard is let go after the connection is closed, so that nobody opens the file too early.
 pub(super) struct Writing<G> {
     pub(super) db: Connection,
+    pub(super) log: Log,
     pub(super) guard: G,
 }
 
@@ -91,7 +93,7 @@ impl Writer {
     pub(super) fn start<G: Send + 'static>(writing: Writing<G>, capacity: usize) -> Result<Self, std::io::Error> {
         let (queue, jobs) = mpsc::channel(capacity);
         let condition = Arc::new(Condition::default());
-        let thread = Thread { jobs, condition: Arc::clone(&condition), db: writing.db };
+        let thread = Thread { jobs, condition: Arc::clone(&condition), db: writing.db, log: writing.log };
         let guard = writing.guard;
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.serve(guard))?;
         Ok(Self { queue, condition })
@@ -217,6 +219,7 @@ struct Thread {
     jobs: mpsc::Receiver<Message>,
     condition: Arc<Condition>,
     db: Connection,
+    log: Log,
 }
 
 impl Thread {
@@ -225,9 +228,10 @@ impl Thread {
         while let Some(first) = self.jobs.blocking_recv() {
             let (group, order) = self.take(first);
             self.commit(group);
+            self.log.committed(&self.db);
             match order {
                 Some((Order::Checkpoint, reply)) => {
-                    let _ = reply.send(checkpoint(&self.db, "PASSIVE"));
+                    let _ = reply.send(self.log.copy(&self.db));
                 }
                 Some((Order::Close, reply)) => {
                     // From here on nobody can add to the queue; what is in it is still done.
@@ -237,6 +241,7 @@ impl Thread {
                 None => {}
             }
         }
+        self.log.end();
         let result = close(self.db);
         drop(guard);
         if let Some(reply) = closer {
@@ -320,12 +325,7 @@ fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<Result<(), StoreEr
     Ok(Ok(()))
 }
 
-/// Returns without an error when readers keep it from copying everything: it copies the rest the next time.
-fn checkpoint(db: &Connection, mode: &str) -> Result<(), StoreError> {
-    Ok(db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?)
-}
-
 fn close(db: Connection) -> Result<(), StoreError> {
-    checkpoint(&db, "TRUNCATE")?;
+    log::checkpoint(&db, "TRUNCATE")?;
     db.close().map_err(|(_, error)| error.into())
 }
