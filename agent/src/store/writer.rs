@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
@@ -280,10 +280,10 @@ impl Thread {
 
     /// The result of each job when the group was committed, an error when nothing was.
     fn together(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Transaction::begin(&self.db)?;
         let mut results = Vec::with_capacity(group.len());
         for job in group {
-            results.push(in_savepoint(&transaction, job.as_mut())?);
+            results.push(in_savepoint(&self.db, job.as_mut())?);
         }
         transaction.commit()?;
         self.condition.committed(results.iter().filter(|result| result.is_ok()).count());
@@ -291,7 +291,7 @@ impl Thread {
     }
 
     fn alone(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
-        let result = in_transaction(&mut self.db, job);
+        let result = in_transaction(&self.db, job);
         match &result {
             Ok(()) => self.condition.committed(1),
             Err(error) if error.is_storage() => self.condition.failed(error),
@@ -301,11 +301,36 @@ impl Thread {
     }
 }
 
-fn in_transaction(db: &mut Connection, job: &mut dyn Job) -> Result<(), StoreError> {
-    // Dropped on the way out, it is rolled back.
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    job.perform(&transaction)?;
-    Ok(transaction.commit()?)
+/// One that is under way. The statements are kept, which those of the library's own are not.
+struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    fn begin(db: &'a Connection) -> Result<Self, StoreError> {
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self(db))
+    }
+
+    fn commit(self) -> Result<(), StoreError> {
+        self.0.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+/// What was not committed is undone.
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit()
+            && let Err(error) = self.0.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be undone");
+        }
+    }
+}
+
+fn in_transaction(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
+    let transaction = Transaction::begin(db)?;
+    job.perform(db)?;
+    transaction.commit()
 }
 
 /// The result of the job, or an error when it took the whole transaction with it.
