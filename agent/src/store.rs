@@ -8,7 +8,7 @@
 //! ```text
 //!  callers ──start_run, finish_run, state──► bounded queue ──► writer thread ── one transaction for all that
 //!     ▲                                                            │            waited, one fsync
-//!     └───────────────── answered after the commit ────────────────┘
+//!     └───────────────── answered after the commit ────────────────┘            the log is copied into the file beside it
 //!  callers ──run, runs, state──► a few read-only connections on blocking threads
 //! ```
 //!
@@ -27,6 +27,7 @@ mod guards;
 mod json;
 mod leases;
 mod lent;
+mod log;
 mod once;
 mod plugins;
 mod profile;

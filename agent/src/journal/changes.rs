@@ -2,14 +2,18 @@
 //! recorded and carried out.
 //!
 //! ```text
-//! change(target, arguments, make) ─► budget ─► policy::decide ─► make(permit) ─► in the plan? ─► preview ─► per run
+//! change(target, arguments, make) ─► budget ─► policy::decide ─► make(permit) ─► in the plan?
 //!
-//!     plan    needed? ─► list it                                               ─► receipt `planned`
-//!     apply   needed? ─► ground as planned? ─► intent, durable ─► perform ─► result ─► receipt `applied`
+//!     plan    preview ─► needed? ─► per run ─► list it                                    ─► receipt `planned`
+//!     apply   per run ─► step: preview ─► needed? ─► ground as planned? ─► intent, durable
+//!                              ─► perform ─► result, durable                              ─► receipt `applied`
 //! ```
 //!
 //! What is not needed any more is `unchanged`; what rests on moved ground is a `conflict` and not done; what the plan does
-//! not list, and would have listed had it been asked for, ends the run. A change under way is not cut off with its run: it is asked to halt, and what it did is recorded.
+//! not list, and would have listed had it been asked for, ends the run. A change under way is not cut off with its run: it is
+//! asked to halt, and what it did is recorded. See [`step`].
+
+mod step;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,12 +24,13 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::{Arguments, Change, Halt, Journal, Opening, Performed, Stop};
+use super::{Arguments, Change, Halt, Journal, Opening, Stop};
 use crate::domain::{
-    CallError, CallLimits, ChangeCall, Decision, Denial, DenialReason, Difference, Done, Fact, Fate, Operation, Plan,
+    CallError, CallLimits, ChangeCall, Decision, Denial, DenialReason, Difference, Fact, Fate, Operation, Plan,
     PlannedChange, Preview, TargetName, Undo,
 };
 use crate::policy::{ChangeOp, Count, Permit, decide};
+use step::{Answer, Came, Step, UnderWay};
 
 /// How long a change under way is waited for after the run has to be over. It was asked to halt, and clients keep the
 /// deadline by themselves; this is for one that hangs all the same.
@@ -57,13 +62,8 @@ pub struct Following {
     /// How many changes were recorded.
     recorded: u32,
     halt: Halt,
-    under_way: Option<JoinHandle<Ended>>,
-}
-
-/// A change that is over: what is recorded of it, and what the guest is told; none where nothing needed to change.
-struct Ended {
-    fate: Fate,
-    told: Result<Option<Done>, CallError>,
+    /// The last change that was begun. It is over when the guest was told, and for the rest of what is done then.
+    under_way: Option<UnderWay>,
 }
 
 /// Where intents and results are made durable.
@@ -72,8 +72,11 @@ pub trait Ledger: Send + Sync + 'static {
     /// Record that a change is about to be done, unless that would pass what an hour allows. Durable when it answers.
     async fn intend(&self, intent: Intent) -> Result<(), IntentError>;
 
-    /// Record what became of the change at `position`. Tries for as long as it makes sense.
+    /// Record what became of the change at `position`. Tries for as long as it makes sense, and is durable when it answers.
     async fn settle(&self, position: u32, fate: &Fate);
+
+    /// Count and log what became of the change at `position`, after it was settled. Nobody waits for that.
+    fn note(&self, position: u32, fate: &Fate);
 
     /// Record a change that was asked for and not begun: nothing needed to change, or its ground had moved.
     async fn pass_over(&self, intent: Intent, fate: &Fate);
@@ -136,6 +139,20 @@ pub enum Disposition {
     Unchanged,
 }
 
+impl Receipt {
+    /// Of a change that was not carried out.
+    fn of(sequence: u32, disposition: Disposition, preview: &Preview) -> Self {
+        Self {
+            sequence,
+            disposition,
+            summary: preview.summary.clone(),
+            differences: preview.differences.clone(),
+            reversible: matches!(preview.undo, Undo::Possible(_)),
+            answer: None,
+        }
+    }
+}
+
 impl Changes {
     /// Make a plan. Clients work on `io`.
     pub fn plan(io: Handle) -> Self {
@@ -158,9 +175,27 @@ impl Following {
         rest.get(ahead).cloned().map(Box::new)
     }
 
-    fn intent(&mut self, sequence: u32, planned: PlannedChange, per_hour: u64) -> Intent {
-        self.recorded += 1;
-        Intent { position: self.recorded, sequence, planned, per_hour }
+    /// Begin with a change. What became of it comes through the answer.
+    fn begin(
+        &mut self,
+        change: Arc<dyn Change>,
+        sequence: u32,
+        planned: PlannedChange,
+        per_hour: u64,
+        limits: CallLimits,
+    ) -> Answer {
+        let intent = Intent { position: self.recorded.saturating_add(1), sequence, planned, per_hour };
+        let (ledger, halt) = (self.ledger.clone(), self.halt.clone());
+        let (under_way, answer) = Step { change, intent, limits, ledger, halt }.begin(&self.io);
+        self.under_way = Some(under_way);
+        answer
+    }
+}
+
+/// Nobody wants more of what is under way when its run is gone.
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.halt.ask();
     }
 }
 
@@ -168,16 +203,6 @@ impl Following {
 struct Back<'a> {
     left: &'a [Fact],
     position: u32,
-}
-
-/// Where a change stands in a plan.
-enum Place {
-    /// In the one that is being made.
-    New,
-    /// In the one that is being followed.
-    Listed(Box<PlannedChange>),
-    /// Not in the one that is being followed.
-    Nowhere,
 }
 
 /// What one run has touched so far, by operation and target.
@@ -267,13 +292,14 @@ impl Journal {
         }
     }
 
-    /// Wait for the change that was under way when the run ended, so that its record is complete.
+    /// Wait for the change that was under way when the run ended, so that its record is complete. One whose target was only
+    /// looked at is given up.
     pub async fn conclude(&mut self) {
         let Changes::Follow(following) = &mut self.changes else { return };
         following.halt.ask();
-        let Some(task) = following.under_way.take() else { return };
-        // Its fate was recorded by the task itself; one that hangs stays an intent without a result.
-        let _ = tokio::time::timeout(GRACE, task).await;
+        let Some(under_way) = following.under_way.take() else { return };
+        // Its fate is recorded by the task itself; one that hangs stays an intent without a result.
+        let _ = tokio::time::timeout(GRACE, under_way.over()).await;
     }
 
     async fn carry_out(
@@ -284,33 +310,29 @@ impl Journal {
         back: Option<Back<'_>>,
     ) -> Result<Result<Receipt, CallError>, Stop> {
         let call = change.call();
-        let (place, io) = match &mut self.changes {
+        let (makes_plan, io) = match &mut self.changes {
             Changes::Refuse => {
                 let error = CallError::Denied(not_in_plan(&call, "a run that neither makes a plan nor follows one"));
                 return Ok(Err(self.refuse(opening, error)));
             }
-            Changes::Plan(planning) => (Place::New, planning.io.clone()),
-            Changes::Follow(following) => {
-                (following.listed(&call).map_or(Place::Nowhere, Place::Listed), following.io.clone())
-            }
+            Changes::Plan(planning) => (true, planning.io.clone()),
+            Changes::Follow(following) => match following.listed(&call) {
+                Some(planned) => return self.follow(opening, change, *planned, count).await,
+                None => (false, following.io.clone()),
+            },
         };
-        let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
         self.under_way = Some(opening);
-        let previewed = preview(io, change.clone(), limits).await;
+        let previewed = preview(io, change.clone(), self.limits()).await;
         let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
         let preview = match previewed {
             Some(Ok(preview)) => preview,
             Some(Err(error)) => return Ok(Err(self.refuse(opening, error))),
-            None => {
-                self.end_in(opening, CallError::TimedOut("the run reached its deadline".to_owned()));
-                return Err(Stop::Deadline);
-            }
+            None => return Err(self.end_at_deadline(opening)),
         };
-        match place {
-            Place::New => Ok(self.list(opening, call, preview, count, back)),
-            Place::Listed(planned) => self.follow(opening, change, *planned, &preview, count).await,
-            Place::Nowhere => self.turn_away(opening, &call, &preview, count),
+        if makes_plan {
+            return Ok(self.list(opening, call, preview, count, back));
         }
+        self.turn_away(opening, &call, &preview, count)
     }
 
     /// What the plan does not list, and why: it was not needed or not allowed when the plan was made, and is answered as it was
@@ -369,103 +391,79 @@ impl Journal {
         opening: Opening,
         change: Arc<dyn Change>,
         planned: PlannedChange,
-        now: &Preview,
         count: Count,
     ) -> Result<Result<Receipt, CallError>, Stop> {
         if let Err(denial) = self.touched.add(&planned.call, &planned.preview, count) {
             return Ok(Err(self.refuse(opening, denial.into())));
         }
-        let sequence = self.next_sequence();
+        let (sequence, limits) = (self.next_sequence(), self.limits());
         let Changes::Follow(following) = &mut self.changes else { return Err(Stop::NotInPlan) };
-        let (io, ledger, halt) = (following.io.clone(), following.ledger.clone(), following.halt.clone());
-        let intent = following.intent(sequence, planned.clone(), count.per_hour);
-        if !now.is_needed() {
-            ledger.pass_over(intent, &Fate::Unchanged).await;
-            let receipt = self.receipt(Disposition::Unchanged, now);
-            return Ok(self.answer(opening, receipt));
-        }
-        if let Some(moved) = moved(&planned.preview.ground, &now.ground) {
-            ledger.pass_over(intent, &Fate::Conflict(moved.clone())).await;
-            return Ok(Err(self.refuse(opening, CallError::Conflict(moved))));
-        }
-        let position = intent.position;
-        match ledger.intend(intent).await {
-            Ok(()) => {}
-            Err(error @ IntentError::Exhausted(_)) => {
-                return Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(error.to_string()))));
-            }
-            Err(error @ IntentError::Frozen(_)) => {
-                let denial = denial(&planned.call, DenialReason::Frozen, error.to_string());
-                return Ok(Err(self.refuse(opening, denial.into())));
-            }
-            Err(error @ IntentError::Unrecorded) => {
-                return Ok(Err(self.refuse(opening, CallError::Unavailable(error.to_string()))));
-            }
-        }
-        let limits = CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes };
-        let preview = planned.preview.clone();
-        let task = io.spawn(async move {
-            let ended = Ended::of(change.perform(&preview, &limits, &halt).await);
-            ledger.settle(position, &ended.fate).await;
-            ended
-        });
+        let answer = following.begin(change, sequence, planned, count.per_hour, limits);
         self.under_way = Some(opening);
-        let ended = self.performed(task).await;
+        let came = self.came(answer).await;
         let opening = self.under_way.take().expect("it was put there above, and a guest makes one call at a time");
-        self.report(opening, &planned.preview, ended)
+        self.report(opening, came)
     }
 
-    /// Wait for a change until the run's deadline. None when that passes first; the change then goes on until it halts.
-    async fn performed(&mut self, task: JoinHandle<Ended>) -> Option<Ended> {
-        let deadline = self.deadline;
-        let Changes::Follow(following) = &mut self.changes else { return None };
-        // Kept where the end of the run finds it: the guest, and this future with it, may be dropped while it waits.
-        let task = following.under_way.insert(task);
-        match tokio::time::timeout_at((deadline + GRACE).into(), task).await {
-            Ok(ended) => {
-                following.under_way = None;
-                ended.ok()
+    /// Wait for what comes of a change. The look at its target is given up at the run's deadline; one that has begun goes on
+    /// until it halts.
+    async fn came(&mut self, mut answer: Answer) -> Came {
+        match tokio::time::timeout_at(self.deadline.into(), &mut answer).await {
+            Ok(Ok(came)) => came,
+            Ok(Err(_)) if self.has_given_up() => {
+                Came::Unseen(Some(CallError::Unavailable("the look at the target broke off".to_owned())))
             }
-            Err(_) => None,
+            Err(_) if self.has_given_up() => Came::Unseen(None),
+            Ok(Err(_)) => Came::BrokeOff,
+            Err(_) => {
+                let late = tokio::time::timeout_at((self.deadline + GRACE).into(), answer).await;
+                late.ok().and_then(Result::ok).unwrap_or(Came::BrokeOff)
+            }
         }
     }
 
-    /// Tell the guest what became of a change.
-    fn report(
-        &mut self,
-        opening: Opening,
-        planned: &Preview,
-        ended: Option<Ended>,
-    ) -> Result<Result<Receipt, CallError>, Stop> {
-        let Some(ended) = ended else {
-            let error = CallError::TimedOut("the run ended before the change was over".to_owned());
-            self.end_in(opening, error);
-            return Err(Stop::Deadline);
+    /// Give up the step under way, if it has not begun.
+    fn has_given_up(&self) -> bool {
+        match &self.changes {
+            Changes::Follow(following) => following.under_way.as_ref().is_some_and(UnderWay::give_up),
+            Changes::Refuse | Changes::Plan(_) => false,
+        }
+    }
+
+    /// Tell the guest what came of a change.
+    fn report(&mut self, opening: Opening, came: Came) -> Result<Result<Receipt, CallError>, Stop> {
+        let told = match came {
+            Came::Unseen(None) => return Err(self.end_at_deadline(opening)),
+            Came::Unseen(Some(error)) => return Ok(Err(self.refuse(opening, error))),
+            Came::BrokeOff => {
+                let error = CallError::TimedOut("the run ended before the change was over".to_owned());
+                self.end_in(opening, error);
+                return Err(Stop::Deadline);
+            }
+            Came::Exhausted(text) => Err(text),
+            Came::Told(told) => Ok(told),
         };
-        let receipt = match ended.told {
-            Ok(Some(done)) => Receipt {
-                sequence: self.next_sequence(),
-                disposition: Disposition::Applied,
-                summary: planned.summary.clone(),
-                differences: done.differences,
-                reversible: done.inverse.is_some(),
-                answer: done.answer,
-            },
-            Ok(None) => self.receipt(Disposition::Unchanged, planned),
-            Err(error) => return Ok(Err(self.refuse(opening, error))),
-        };
-        Ok(self.answer(opening, receipt))
+        if let Changes::Follow(following) = &mut self.changes {
+            following.recorded += 1;
+        }
+        match told {
+            Ok(Ok(receipt)) => Ok(self.answer(opening, receipt)),
+            Ok(Err(error)) => Ok(Err(self.refuse(opening, error))),
+            Err(text) => Ok(Err(self.close(opening, Decision::Exhausted, CallError::Exhausted(text)))),
+        }
+    }
+
+    fn limits(&self) -> CallLimits {
+        CallLimits { deadline: self.deadline, answer_bytes: self.answer_bytes }
+    }
+
+    fn end_at_deadline(&mut self, opening: Opening) -> Stop {
+        self.end_in(opening, CallError::TimedOut("the run reached its deadline".to_owned()));
+        Stop::Deadline
     }
 
     fn receipt(&self, disposition: Disposition, preview: &Preview) -> Receipt {
-        Receipt {
-            sequence: self.next_sequence(),
-            disposition,
-            summary: preview.summary.clone(),
-            differences: preview.differences.clone(),
-            reversible: matches!(preview.undo, Undo::Possible(_)),
-            answer: None,
-        }
+        Receipt::of(self.next_sequence(), disposition, preview)
     }
 
     /// Count and record a receipt like any other answer. The change stands even where the run has no budget left for it.
@@ -492,25 +490,6 @@ struct Looking(JoinHandle<Result<Preview, CallError>>);
 impl Drop for Looking {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-impl Ended {
-    fn of(performed: Performed) -> Self {
-        match performed {
-            Performed::Done(done) if done.objects == 0 && done.incomplete.is_none() => {
-                Self { fate: Fate::Unchanged, told: Ok(None) }
-            }
-            Performed::Done(done) => Self { fate: Fate::Applied(done.clone()), told: Ok(Some(done)) },
-            Performed::Nothing(error) => {
-                let fate = match &error {
-                    CallError::Conflict(moved) => Fate::Conflict(moved.clone()),
-                    other => Fate::Failed(other.to_string()),
-                };
-                Self { fate, told: Err(error) }
-            }
-            Performed::Unknown(error) => Self { fate: Fate::Unknown(error.to_string()), told: Err(error) },
-        }
     }
 }
 

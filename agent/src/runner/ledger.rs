@@ -66,7 +66,6 @@ impl Fence {
 }
 
 /// What is known of an intent when its result comes.
-#[derive(Clone)]
 pub(super) struct Begun {
     gives_back: Option<u32>,
     operation: String,
@@ -91,8 +90,14 @@ impl RunLedger {
         }
     }
 
+    /// What is known of an intent, for the last time.
     fn begun(&self, position: u32) -> Option<Begun> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).get(&position).cloned()
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&position)
+    }
+
+    fn gives_back(&self, position: u32) -> Option<u32> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get(&position).and_then(|begun| begun.gives_back)
     }
 
     /// Change what is kept until it is, with patience: the effect is there, and its record must not be lost.
@@ -137,20 +142,20 @@ impl Ledger for RunLedger {
     }
 
     async fn settle(&self, position: u32, fate: &Fate) {
-        let begun = self.begun(position);
-        let gives_back = begun.as_ref().and_then(|begun| begun.gives_back);
+        let gives_back = self.gives_back(position);
         self.settle_patiently(position, fate, self.undoes.zip(gives_back)).await;
-        if let Some(begun) = begun {
-            self.metrics.changed(&self.plugin, &begun.operation, &begun.target, fate);
-            let Begun { operation, target, .. } = begun;
-            let fate = fate.as_str();
-            tracing::info!(run.id = %self.run, plugin.name = %self.plugin, operation, target, fate, "a change");
-        }
+    }
+
+    fn note(&self, position: u32, fate: &Fate) {
+        let Some(Begun { operation, target, .. }) = self.begun(position) else { return };
+        self.metrics.changed(&self.plugin, &operation, &target, fate);
+        let fate = fate.as_str();
+        tracing::info!(run.id = %self.run, plugin.name = %self.plugin, operation, target, fate, "a change");
     }
 
     async fn pass_over(&self, intent: Intent, fate: &Fate) {
         let (position, change) = (intent.position, self.begin(intent));
-        let gives_back = self.begun(position).and_then(|begun| begun.gives_back);
+        let gives_back = self.gives_back(position);
         if let Err(error) = self.store.pass_over(change, fate.clone()).await {
             // Nothing was done, so that nothing is lost but the remark.
             tracing::warn!(%error, run.id = %self.run, "a change that was passed over is not recorded");

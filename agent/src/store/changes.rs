@@ -7,25 +7,27 @@ pub(super) mod hour;
 pub(super) mod json;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Null;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde::Serialize;
 use serde_json::json;
 
 use super::chain::rows::Claims;
 use super::chain::{self, Kind};
-use super::columns::{Columns, collect, integer, millis};
+use super::columns::{Columns, behind, collect, integer, millis};
 use super::{Bounds, SqliteStore, StoreError, guards, leases};
 use crate::domain::{ChangeRecord, Digest, Fate, Plan, PlannedChange, PluginName, Run, RunId, Timestamp};
 
+/// The values behind the run are those of a digest, in their order.
 const INSERT: &str = "INSERT INTO changes (run, position, sequence, plugin, operation, target, objects, intended, settled, \
-     fate, detail, planned) VALUES ((SELECT seq FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+     fate, detail, undone_by, planned, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const SETTLE: &str = "UPDATE changes SET settled = ?3, fate = ?4, detail = ?5, done = ?6, objects = ifnull(?7, objects) \
      WHERE run = ?1 AND position = ?2 AND (fate IS NULL OR fate = 'unknown')";
 
 const GIVEN_BACK: &str = "UPDATE changes SET undone_by = ?3 WHERE run = ?1 AND position = ?2 AND undone_by IS NOT ?3";
 
-const GIVE_UP: &str = "UPDATE changes SET settled = ?3, fate = 'unknown', detail = ?4 WHERE run = ?1 AND position = ?2";
+const GIVE_UP: &str = "UPDATE changes SET settled = ?3, fate = ?4, detail = ?5 WHERE run = ?1 AND position = ?2";
 
 /// A plan with its digest, and with the run that applies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,12 +191,19 @@ impl Settlement {
         if let Some(objects) = objects {
             hour::correct(db, number, *position, objects)?;
         }
-        let values = params![number, position, millis(now), fate.as_str(), detail(fate), text, objects];
+        let (settled, word, detail) = (millis(now), fate.as_str(), detail(fate));
+        let mut written: Vec<(&str, &dyn ToSql)> =
+            vec![("settled", &settled), ("fate", &word), ("detail", &detail), ("done", &text)];
+        if let Some(objects) = &objects {
+            written.push(("objects", objects));
+        }
+        let values = params![number, position, settled, word, detail, text, objects];
         let place = Place { run, number, position: *position };
         place.update(
             db,
+            &written,
             |db| Ok(db.prepare_cached(SETTLE)?.execute(values)? > 0),
-            |rows| link_settled(db, now, &place, &rows),
+            |rows| link_settled(db, now, &place, fate, &rows),
         )?;
         if let (Fate::Applied(_) | Fate::Unchanged, Some((undone, position))) = (fate, gives_back) {
             give_back(db, now, (undone, *position), run)?;
@@ -240,18 +249,18 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Change its row, and where `write` did so link what it was and is.
+    /// Have `write` change its row to hold what is `written`, and where it did so link what it was and is.
     fn update(
         &self,
         db: &Connection,
+        written: &[(&str, &dyn ToSql)],
         write: impl FnOnce(&Connection) -> Result<bool, StoreError>,
         link: impl FnOnce(Claims) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let was_changes = Claims::of_change(db, self.number, self.position)?.changes;
-        if !write(db)? {
-            return Ok(());
+        match Claims::of_completed_change(db, self.number, self.position, written)? {
+            Some(rows) if write(db)? => link(rows),
+            Some(_) | None => Ok(()),
         }
-        link(Claims { was_changes, ..Claims::of_change(db, self.number, self.position)? })
     }
 }
 
@@ -285,11 +294,13 @@ pub(super) fn give_up_all(db: &Connection, now: Timestamp) -> Result<usize, Stor
 }
 
 fn give_up_one(db: &Connection, now: Timestamp, place: &Place<'_>, why: &str) -> Result<(), StoreError> {
-    let values = params![place.number, place.position, millis(now), why];
+    let (settled, fate) = (millis(now), Fate::Unknown(why.to_owned()));
+    let values = params![place.number, place.position, settled, fate.as_str(), why];
     place.update(
         db,
+        &[("settled", &settled), ("fate", &fate.as_str()), ("detail", &why)],
         |db| Ok(db.prepare_cached(GIVE_UP)?.execute(values)? > 0),
-        |rows| link_settled(db, now, place, &rows),
+        |rows| link_settled(db, now, place, &fate, &rows),
     )
 }
 
@@ -305,6 +316,7 @@ pub(super) fn give_back(
     let place = Place { run, number, position };
     place.update(
         db,
+        &[("undone_by", by.as_bytes())],
         |db| Ok(db.prepare_cached(GIVEN_BACK)?.execute(values)? > 0),
         |rows| {
             let body = json!({ "position": position, "by": by.to_string(), "rows": rows });
@@ -328,38 +340,26 @@ struct Recorded<'a> {
 #[derive(Serialize)]
 struct Settled<'a> {
     position: u32,
-    fate: Option<&'a str>,
+    fate: &'a str,
     detail: Option<&'a str>,
     done: Option<json::Done>,
     rows: &'a Claims,
 }
 
-/// Link what a change is to be, or was passed over.
-fn link_new(db: &Connection, now: Timestamp, change: &NewChange, fate: Option<&Fate>) -> Result<(), StoreError> {
-    // The row refers to its run.
-    let Some(number) = number_of(db, &change.run)? else { return Err(StoreError::UnknownRun(change.run)) };
-    let kind = if fate.is_some() { Kind::ChangePassedOver } else { Kind::ChangeIntended };
-    let body = Recorded {
-        plugin: change.plugin.as_str(),
-        position: change.position,
-        fate: fate.map(Fate::as_str),
-        detail: fate.and_then(detail),
-        planned: (&change.planned).into(),
-        rows: Claims::of_change(db, number, change.position)?,
+/// Link what became of a change.
+fn link_settled(
+    db: &Connection,
+    now: Timestamp,
+    place: &Place<'_>,
+    fate: &Fate,
+    rows: &Claims,
+) -> Result<(), StoreError> {
+    let done = match fate {
+        Fate::Applied(done) => Some(done.into()),
+        Fate::Unchanged | Fate::Conflict(_) | Fate::Failed(_) | Fate::Unknown(_) => None,
     };
-    chain::append(db, kind, now, Some(&change.run), &body)
-}
-
-/// Link what became of a change, as its row tells it.
-fn link_settled(db: &Connection, now: Timestamp, place: &Place<'_>, rows: &Claims) -> Result<(), StoreError> {
-    let Place { run, number, position } = place;
-    let sql = "SELECT fate, detail, done FROM changes WHERE run = ?1 AND position = ?2";
-    let (fate, detail, done): (Option<String>, Option<String>, Option<String>) =
-        db.prepare_cached(sql)?.query_row((number, position), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    // It was written a moment ago, by us.
-    let done = done.and_then(|done| serde_json::from_str(&done).ok());
-    let body = Settled { position: *position, fate: fate.as_deref(), detail: detail.as_deref(), done, rows };
-    chain::append(db, Kind::ChangeSettled, now, Some(run), &body)
+    let body = Settled { position: place.position, fate: fate.as_str(), detail: detail(fate), done, rows };
+    chain::append(db, Kind::ChangeSettled, now, Some(place.run), &body)
 }
 
 /// Forget the plan and the changes of a run. Returns how many rows those were.
@@ -421,23 +421,35 @@ pub(super) fn insert(
     fate: Option<&Fate>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let call = &change.planned.call;
-    db.prepare_cached(INSERT)?.execute(params![
-        change.run.as_bytes(),
+    let Some(number) = number_of(db, &change.run)? else { return Err(StoreError::UnknownRun(change.run)) };
+    let (call, objects) = (&change.planned.call, change.planned.preview.objects);
+    let values = params![
         change.position,
         change.sequence,
         change.plugin.as_str(),
         call.operation.to_string(),
         call.target.as_str(),
-        integer(change.planned.preview.objects),
+        integer(objects),
         millis(now),
         fate.map(|_| millis(now)),
         fate.map(Fate::as_str),
         fate.and_then(detail),
+        Null,
         planned,
-    ])?;
-    sum(change).add(db, change.planned.preview.objects, fate)?;
-    link_new(db, now, change, fate)
+        Null,
+    ];
+    db.prepare_cached(INSERT)?.execute(&*behind(&number, values))?;
+    sum(change).add(db, objects, fate)?;
+    let kind = if fate.is_some() { Kind::ChangePassedOver } else { Kind::ChangeIntended };
+    let body = Recorded {
+        plugin: change.plugin.as_str(),
+        position: change.position,
+        fate: fate.map(Fate::as_str),
+        detail: fate.and_then(detail),
+        planned: (&change.planned).into(),
+        rows: Claims::of_new_change(change.position, values)?,
+    };
+    chain::append(db, kind, now, Some(&change.run), &body)
 }
 
 fn unknown(db: &Connection) -> Result<Vec<(RunId, ChangeRecord)>, StoreError> {

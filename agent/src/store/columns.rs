@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::types::FromSql;
-use rusqlite::{Row, Rows};
+use rusqlite::{Row, Rows, ToSql};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::StoreError;
@@ -123,6 +123,11 @@ impl Columns<'_> {
     fn corrupt(&self, column: &str, source: impl Error + Send + Sync + 'static) -> StoreError {
         StoreError::corrupt(format!("{}.{column}", self.table), source)
     }
+}
+
+/// Values with one before them.
+pub(super) fn behind<'a>(first: &'a dyn ToSql, values: &[&'a dyn ToSql]) -> Vec<&'a dyn ToSql> {
+    std::iter::once(first).chain(values.iter().copied()).collect()
 }
 
 /// A number as the database holds it. No size, count or time of ours reaches 2^63; one that did would stay there.

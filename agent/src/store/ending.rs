@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use super::chain::rows::{Claims, RowHash, SeriesHash};
 use super::chain::{self, Ended, Kind};
 use super::changes::{self, NewPlan};
-use super::columns::{integer, millis, nanos};
+use super::columns::{behind, integer, millis, nanos};
 use super::json::{Conclusion, Labels};
 use super::recordings::{self, KeptRecording};
 use super::{Finish, RunState, StoreError, runs};
@@ -175,11 +175,6 @@ impl End {
         }
         Ok(())
     }
-}
-
-/// Values with one before them.
-fn behind<'a>(first: &'a dyn ToSql, values: &[&'a dyn ToSql]) -> Vec<&'a dyn ToSql> {
-    std::iter::once(first).chain(values.iter().copied()).collect()
 }
 
 /// A call, in the order of [`chain::rows::CALL`].

@@ -82,7 +82,7 @@ fn judge_existing(path: &Path) -> io::Result<()> {
 }
 
 /// The connection that writes, with the file's format up to date.
-pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32, now: Timestamp) -> Result<Connection, StoreError> {
+pub(super) fn connect_to_write(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Before anything is changed: the file may not be ours.
     let version = schema::version(&db, path)?;
@@ -96,10 +96,17 @@ pub(super) fn connect_to_write(path: &Path, checkpoint_pages: u32, now: Timestam
     }
     // A start has to be on the disk before the run begins; NORMAL would lose the last ones when the power fails.
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     db.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     schema::migrate(&mut db, version, now)?;
     changes::hour::begin(&db)?;
+    Ok(db)
+}
+
+/// A connection that copies the write-ahead log into the file, and does nothing else.
+pub(super) fn connect_to_copy(path: &Path) -> Result<Connection, StoreError> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // The file is on the disk before the log begins anew.
+    db.pragma_update(None, "synchronous", "FULL")?;
     Ok(db)
 }
 

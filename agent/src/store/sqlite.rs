@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::chain::cut::{self, Cut};
 use super::ending::End;
+use super::log::Log;
 use super::readers::Readers;
 use super::retention::Rule;
 use super::state::Put;
@@ -37,7 +38,7 @@ pub struct StoreOptions {
     pub queue: usize,
     /// Reads that go on at the same time.
     pub readers: u32,
-    /// Pages of the write-ahead log after which it is copied into the file. More makes single commits slower.
+    /// Pages of the write-ahead log after which it is copied into the file.
     pub checkpoint_pages: u32,
 }
 
@@ -70,7 +71,7 @@ impl SqliteStore {
         let lock = file::lock(&path)?;
         file::create(&path)?;
         let now = clock.now();
-        let db = file::connect_to_write(&path, options.checkpoint_pages, now)?;
+        let mut db = file::connect_to_write(&path, now)?;
         // All of it together with its links.
         let transaction = db.unchecked_transaction()?;
         let interrupted = runs::interrupt_all(&transaction, now)?;
@@ -88,7 +89,8 @@ impl SqliteStore {
         }
         let at = |source| StoreError::Path { path: path.clone(), source };
         let identity = file::identity(&path).map_err(at)?;
-        let writer = Writer::start(Writing { db, guard: lock }, options.queue).map_err(at)?;
+        let log = Log::start(&mut db, file::connect_to_copy(&path)?, options.checkpoint_pages).map_err(at)?;
+        let writer = Writer::start(Writing { db, log, guard: lock }, options.queue).map_err(at)?;
         let readers = Readers::new(path.clone(), options.readers);
         Ok(Self {
             path,

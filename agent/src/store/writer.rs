@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::log::Log;
+use super::{StoreError, log};
 
 /// Most jobs of one transaction. Bounds how long the first of a group waits for the last.
 const GROUP_JOBS: usize = 512;
@@ -37,6 +38,7 @@ pub(super) struct Condition {
 /// What the thread owns. The guard is let go after the connection is closed, so that nobody opens the file too early.
 pub(super) struct Writing<G> {
     pub(super) db: Connection,
+    pub(super) log: Log,
     pub(super) guard: G,
 }
 
@@ -91,7 +93,7 @@ impl Writer {
     pub(super) fn start<G: Send + 'static>(writing: Writing<G>, capacity: usize) -> Result<Self, std::io::Error> {
         let (queue, jobs) = mpsc::channel(capacity);
         let condition = Arc::new(Condition::default());
-        let thread = Thread { jobs, condition: Arc::clone(&condition), db: writing.db };
+        let thread = Thread { jobs, condition: Arc::clone(&condition), db: writing.db, log: writing.log };
         let guard = writing.guard;
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.serve(guard))?;
         Ok(Self { queue, condition })
@@ -217,6 +219,7 @@ struct Thread {
     jobs: mpsc::Receiver<Message>,
     condition: Arc<Condition>,
     db: Connection,
+    log: Log,
 }
 
 impl Thread {
@@ -225,9 +228,10 @@ impl Thread {
         while let Some(first) = self.jobs.blocking_recv() {
             let (group, order) = self.take(first);
             self.commit(group);
+            self.log.committed(&self.db);
             match order {
                 Some((Order::Checkpoint, reply)) => {
-                    let _ = reply.send(checkpoint(&self.db, "PASSIVE"));
+                    let _ = reply.send(self.log.copy(&self.db));
                 }
                 Some((Order::Close, reply)) => {
                     // From here on nobody can add to the queue; what is in it is still done.
@@ -237,6 +241,7 @@ impl Thread {
                 None => {}
             }
         }
+        self.log.end();
         let result = close(self.db);
         drop(guard);
         if let Some(reply) = closer {
@@ -275,10 +280,10 @@ impl Thread {
 
     /// The result of each job when the group was committed, an error when nothing was.
     fn together(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Transaction::begin(&self.db)?;
         let mut results = Vec::with_capacity(group.len());
         for job in group {
-            results.push(in_savepoint(&transaction, job.as_mut())?);
+            results.push(in_savepoint(&self.db, job.as_mut())?);
         }
         transaction.commit()?;
         self.condition.committed(results.iter().filter(|result| result.is_ok()).count());
@@ -286,7 +291,7 @@ impl Thread {
     }
 
     fn alone(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
-        let result = in_transaction(&mut self.db, job);
+        let result = in_transaction(&self.db, job);
         match &result {
             Ok(()) => self.condition.committed(1),
             Err(error) if error.is_storage() => self.condition.failed(error),
@@ -296,11 +301,36 @@ impl Thread {
     }
 }
 
-fn in_transaction(db: &mut Connection, job: &mut dyn Job) -> Result<(), StoreError> {
-    // Dropped on the way out, it is rolled back.
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    job.perform(&transaction)?;
-    Ok(transaction.commit()?)
+/// One that is under way. The statements are kept, which those of the library's own are not.
+struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    fn begin(db: &'a Connection) -> Result<Self, StoreError> {
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self(db))
+    }
+
+    fn commit(self) -> Result<(), StoreError> {
+        self.0.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+/// What was not committed is undone.
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit()
+            && let Err(error) = self.0.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be undone");
+        }
+    }
+}
+
+fn in_transaction(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
+    let transaction = Transaction::begin(db)?;
+    job.perform(db)?;
+    transaction.commit()
 }
 
 /// The result of the job, or an error when it took the whole transaction with it.
@@ -320,12 +350,7 @@ fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<Result<(), StoreEr
     Ok(Ok(()))
 }
 
-/// Returns without an error when readers keep it from copying everything: it copies the rest the next time.
-fn checkpoint(db: &Connection, mode: &str) -> Result<(), StoreError> {
-    Ok(db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?)
-}
-
 fn close(db: Connection) -> Result<(), StoreError> {
-    checkpoint(&db, "TRUNCATE")?;
+    log::checkpoint(&db, "TRUNCATE")?;
     db.close().map_err(|(_, error)| error.into())
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{CallRecord, ChangeBounds, Digest, Done, Grant, Inverse, Limits, RunId, System, Target, Timestamp};
-use crate::journal::{Settled, canonical};
+use crate::journal::{Performed, Settled, canonical};
 use crate::policy::{Grants, op};
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
@@ -34,8 +34,10 @@ impl Change for Open {
     }
 
     async fn preview(&self, _: &CallLimits) -> Result<Preview, CallError> {
-        if self.valve == "stuck" {
-            std::future::pending::<()>().await;
+        match self.valve.as_str() {
+            "stuck" => std::future::pending().await,
+            "hidden" => panic!("it cannot be seen"),
+            _ => {}
         }
         let is_open = self.plant.open.lock().unwrap().contains(&self.valve);
         Ok(Preview {
@@ -55,6 +57,7 @@ impl Change for Open {
         if let Some(fault) = self.plant.fault.lock().unwrap().take() {
             return fault;
         }
+        assert!(self.valve != "brittle", "it broke");
         let slow = self.valve == "slow";
         while slow && !halt.is_asked() {
             tokio::task::yield_now().await;
@@ -81,7 +84,15 @@ impl Plant {
 #[derive(Default)]
 struct Paper {
     lines: Mutex<Vec<String>>,
+    /// The places of what was noted.
+    noted: Mutex<Vec<u32>>,
     refuse: Mutex<Option<IntentError>>,
+    /// How many intents came.
+    asked: AtomicU32,
+    /// Held for as long as the disk takes for an intent.
+    intents: tokio::sync::Mutex<()>,
+    /// The same for a result.
+    results: tokio::sync::Mutex<()>,
 }
 
 #[async_trait]
@@ -90,12 +101,19 @@ impl Ledger for Paper {
         if let Some(refusal) = self.refuse.lock().unwrap().take() {
             return Err(refusal);
         }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _written = self.intents.lock().await;
         self.write(format!("{} intend {} within {}", intent.position, intent.planned.preview.summary, intent.per_hour));
         Ok(())
     }
 
     async fn settle(&self, position: u32, fate: &Fate) {
+        let _written = self.results.lock().await;
         self.write(format!("{position} {}", fate.as_str()));
+    }
+
+    fn note(&self, position: u32, _: &Fate) {
+        self.noted.lock().unwrap().push(position);
     }
 
     async fn pass_over(&self, intent: Intent, fate: &Fate) {
@@ -356,6 +374,158 @@ async fn a_change_under_way_when_its_run_is_dropped_is_halted_and_recorded() {
     journal.conclude().await;
     assert_eq!(paper.lines(), ["1 intend open slow within 20", "1 applied"]);
     assert_eq!(errors(&mut journal), ["the run ended before the answer came"]);
+}
+
+/// Goes on with `call` as long as nothing comes of it, until `until`.
+async fn poll_until<T>(call: impl Future<Output = T>, until: impl Fn() -> bool) {
+    tokio::pin!(call);
+    while !until() {
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    // As a run is dropped that somebody cancels, or whose deadline passes.
+}
+
+/// Lets everything else go on that can.
+async fn let_others_go_on() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_ends_while_its_intent_is_recorded_does_nothing_and_says_so() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let plan = planned(&plant, &["a"]).await;
+    let mut journal = following(plan, &paper, Duration::from_secs(60));
+    let written = paper.intents.lock().await;
+    poll_until(open(&mut journal, &plant, "a"), || paper.asked.load(Ordering::SeqCst) > 0).await;
+    {
+        let conclude = journal.conclude();
+        tokio::pin!(conclude);
+        let_others_go_on().await;
+        assert!(futures_util::poll!(conclude.as_mut()).is_pending(), "it waits for what is under way");
+        drop(written);
+        conclude.await;
+    }
+    assert_eq!(paper.lines(), ["1 intend open a within 20", "1 failed"]);
+    assert_eq!((plant.performed.load(Ordering::SeqCst), paper.noted.lock().unwrap().len()), (0, 1));
+    assert_eq!(errors(&mut journal), ["the run ended before the answer came"]);
+}
+
+#[tokio::test]
+async fn what_was_begun_is_settled_also_when_nothing_is_left_of_its_run() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let plan = planned(&plant, &["a"]).await;
+    let mut journal = following(plan, &paper, Duration::from_secs(60));
+    let written = paper.results.lock().await;
+    poll_until(open(&mut journal, &plant, "a"), || plant.performed.load(Ordering::SeqCst) > 0).await;
+    drop(journal);
+    drop(written);
+    let_others_go_on().await;
+    assert_eq!(paper.lines(), ["1 intend open a within 20", "1 applied"]);
+}
+
+#[tokio::test]
+async fn what_is_intended_is_not_sent_when_nothing_is_left_of_its_run() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let plan = planned(&plant, &["a"]).await;
+    let mut journal = following(plan, &paper, Duration::from_secs(60));
+    let written = paper.intents.lock().await;
+    poll_until(open(&mut journal, &plant, "a"), || paper.asked.load(Ordering::SeqCst) > 0).await;
+    drop(journal);
+    drop(written);
+    let_others_go_on().await;
+    assert_eq!(paper.lines(), ["1 intend open a within 20", "1 failed"]);
+    assert_eq!(plant.performed.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn nothing_begins_once_the_run_is_over() {
+    for concludes in [true, false] {
+        let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+        let mut plan = planned(&plant, &["a"]).await;
+        plan[0].call.arguments = canonical(&serde_json::json!({ "valve": "stuck" }));
+        let mut journal = following(plan, &paper, Duration::from_secs(60));
+        assert!(futures_util::FutureExt::now_or_never(open(&mut journal, &plant, "stuck")).is_none());
+        let_others_go_on().await;
+        if concludes {
+            journal.conclude().await;
+            assert_eq!(errors(&mut journal), ["the run ended before the answer came"]);
+        }
+        drop(journal);
+        let_others_go_on().await;
+        assert_eq!(Arc::strong_count(&plant), 1, "the look at the target was given up");
+        assert_eq!((paper.lines().len(), plant.performed.load(Ordering::SeqCst)), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_of_an_apply_ends_at_the_deadline() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let mut plan = planned(&plant, &["a"]).await;
+    plan[0].call.arguments = canonical(&serde_json::json!({ "valve": "stuck" }));
+    let mut journal = following(plan, &paper, Duration::from_secs(1));
+    assert_eq!(open(&mut journal, &plant, "stuck").await, Err(Stop::Deadline));
+    assert_eq!(errors(&mut journal), ["timed out: the run reached its deadline"]);
+    assert_eq!(paper.lines().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_past_the_deadline_is_waited_for_and_recorded() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let plan = planned(&plant, &["a"]).await;
+    let mut journal = following(plan, &paper, Duration::from_secs(1));
+    let written = paper.results.lock().await;
+    let late = {
+        let call = open(&mut journal, &plant, "a");
+        tokio::pin!(call);
+        assert!(tokio::time::timeout(Duration::from_secs(5), call.as_mut()).await.is_err());
+        drop(written);
+        call.await
+    };
+    assert_eq!(late.unwrap().unwrap().disposition, Disposition::Applied);
+    assert_eq!(paper.lines(), ["1 intend open a within 20", "1 applied"]);
+}
+
+#[tokio::test]
+async fn a_plugin_hears_of_a_change_when_its_result_is_recorded() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let plan = planned(&plant, &["a", "b"]).await;
+    let mut journal = following(plan, &paper, Duration::from_secs(60));
+    let written = paper.results.lock().await;
+    {
+        let call = open(&mut journal, &plant, "a");
+        tokio::pin!(call);
+        while plant.performed.load(Ordering::SeqCst) == 0 {
+            assert!(futures_util::poll!(call.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let_others_go_on().await;
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        drop(written);
+        call.await.unwrap().unwrap();
+        assert_eq!(paper.lines().len(), 2);
+    }
+    open(&mut journal, &plant, "b").await.unwrap().unwrap();
+    journal.conclude().await;
+    assert_eq!(*paper.noted.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_look_that_panics_is_told_and_a_change_that_does_ends_its_run() {
+    let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+    let mut plan = planned(&plant, &["a", "b"]).await;
+    for (change, valve) in plan.iter_mut().zip(["hidden", "brittle"]) {
+        change.call.arguments = canonical(&serde_json::json!({ "valve": valve }));
+    }
+    let mut journal = following(plan, &paper, Duration::from_secs(60));
+    let unseen = open(&mut journal, &plant, "hidden").await.unwrap().unwrap_err();
+    assert_eq!(unseen, CallError::Unavailable("the look at the target broke off".to_owned()));
+    assert_eq!(open(&mut journal, &plant, "brittle").await, Err(Stop::Deadline));
+    journal.conclude().await;
+    // Nobody knows what became of it, as the end of the run records.
+    assert_eq!(paper.lines(), ["1 intend open b within 20"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,11 +3,11 @@ use std::time::Duration;
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::{
-    Actor, Budget, ChangeCall, Digest, Freeze, FreezeId, Mode, Operation, PlannedChange, Preview, Run, Scope,
+    Actor, Budget, ChangeCall, Digest, Done, Freeze, FreezeId, Mode, Operation, PlannedChange, Preview, Run, Scope,
     Timestamp, Trigger, Undo, Usage,
 };
 use crate::runner::Rules;
-use crate::store::{SqliteStore, StoreOptions};
+use crate::store::{ChangeStore as _, SqliteStore, StoreOptions};
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
 
@@ -16,7 +16,7 @@ struct Desk {
     store: Arc<dyn Store>,
     rules: Arc<InForce>,
     clock: Arc<ManualClock>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Desk {
@@ -24,7 +24,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
         let store = SqliteStore::open(&folder.path().join("db"), clock.clone(), StoreOptions::default()).unwrap();
-        Self { store: Arc::new(store), rules: Arc::default(), clock, _folder: folder }
+        Self { store: Arc::new(store), rules: Arc::default(), clock, folder }
     }
 
     /// The ledger of a run that has begun.
@@ -132,4 +132,20 @@ async fn the_budgets_in_force_bind_all_but_an_undo() {
     desk.allow(3);
     run.intend(pause(2)).await.unwrap();
     assert!(run.intend(pause(3)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_change_whose_result_cannot_be_recorded_is_unknown() {
+    let desk = Desk::open();
+    let run = desk.run(RunChanges::default()).await;
+    run.intend(pause(1)).await.unwrap();
+    desk.store.close().await.unwrap();
+    // It comes back, so that the plugin hears what became of the change; the log has why its record does not.
+    let done = Done { objects: 1, differences: Vec::new(), answer: None, incomplete: None, inverse: None };
+    run.settle(1, &Fate::Applied(done)).await;
+    let store = SqliteStore::open(&desk.folder.path().join("db"), desk.clock.clone(), StoreOptions::default()).unwrap();
+    let [(found, change)] = store.unknown_changes().await.unwrap().try_into().unwrap();
+    let unknown = Fate::Unknown("the agent ended before the target answered".to_owned());
+    assert_eq!((found, change.fate), (run.run, Some(unknown)));
+    assert_eq!(store.verify().await.unwrap(), Vec::<String>::new());
 }

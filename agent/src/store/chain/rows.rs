@@ -203,11 +203,35 @@ pub(in crate::store) struct Claims {
 }
 
 impl Claims {
-    /// About one change.
-    pub(in crate::store) fn of_change(db: &Connection, run: i64, position: u32) -> Result<Self, StoreError> {
-        let sql = format!("SELECT {CHANGE} FROM changes WHERE run = ?1 AND position = ?2");
-        let digest = digest(db, &sql, (run, position))?;
-        Ok(Self { changes: digest.map(|digest| (position, digest)).into_iter().collect(), ..Self::default() })
+    /// About a change that is about to be recorded with these values, which are those of [`CHANGE`].
+    pub(in crate::store) fn of_new_change(position: u32, values: &[&dyn ToSql]) -> Result<Self, StoreError> {
+        let digest = RowHash::default().with(values)?.digest().hex();
+        Ok(Self { changes: BTreeMap::from([(position, digest)]), ..Self::default() })
+    }
+
+    /// About a change whose row is about to be completed with `written`, columns by their names: what it was and what it will be.
+    /// The row is read once: of a strict table it is known what it holds after that. None where there is no such change.
+    pub(in crate::store) fn of_completed_change(
+        db: &Connection,
+        run: i64,
+        position: u32,
+        written: &[(&str, &dyn ToSql)],
+    ) -> Result<Option<Self>, StoreError> {
+        let mut statement =
+            db.prepare_cached(&format!("SELECT {CHANGE} FROM changes WHERE run = ?1 AND position = ?2"))?;
+        let mut rows = statement.query((run, position))?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let (mut was, mut is) = (RowHash::default(), RowHash::default());
+        for (n, column) in CHANGE.split(", ").enumerate() {
+            let value = row.get_ref(n)?;
+            was.value(value);
+            match written.iter().find(|(name, _)| *name == column) {
+                Some((_, written)) => is = is.with(&[*written])?,
+                None => is.value(value),
+            }
+        }
+        let at = |hash: RowHash| BTreeMap::from([(position, hash.digest().hex())]);
+        Ok(Some(Self { changes: at(is), was_changes: at(was), ..Self::default() }))
     }
 
     /// About the row of a run that is over; nothing for one that is not.

@@ -26,8 +26,9 @@ const KEPT: &str = "SELECT most FROM temp.touched WHERE target = ?1 AND operatio
 const KEEP: &str = "INSERT OR REPLACE INTO temp.touched (target, operation, plugin, since, most) \
      VALUES (?1, ?2, ?3, ?4, ?5)";
 
+/// Of one row: for those of two the database would make a table of its own first.
 const ADD: &str = "UPDATE temp.touched SET most = most + min(?4, 9223372036854775807 - most) \
-     WHERE target = ?1 AND operation = ?2 AND plugin IN (?3, '')";
+     WHERE target = ?1 AND operation = ?2 AND plugin = ?3";
 
 const SMALLER: &str = "SELECT target, operation FROM changes WHERE run = ?1 AND position = ?2 AND objects < ?3";
 
@@ -113,9 +114,11 @@ impl Sum<'_> {
             None | Some(Fate::Applied(_) | Fate::Unknown(_)) => {}
             Some(Fate::Unchanged | Fate::Conflict(_) | Fate::Failed(_)) => return Ok(()),
         }
-        let plugin = self.plugin.map_or("", PluginName::as_str);
-        let values = params![self.target.as_str(), self.operation.to_string(), plugin, integer(objects)];
-        db.prepare_cached(ADD)?.execute(values)?;
+        let (operation, objects) = (self.operation.to_string(), integer(objects));
+        let mut add = db.prepare_cached(ADD)?;
+        for plugin in self.plugin.map(PluginName::as_str).into_iter().chain([""]) {
+            add.execute(params![self.target.as_str(), operation, plugin, objects])?;
+        }
         Ok(())
     }
 }

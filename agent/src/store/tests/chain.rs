@@ -480,6 +480,36 @@ async fn what_an_apply_does_can_be_read_from_its_links() {
 }
 
 #[tokio::test]
+async fn what_is_linked_of_a_change_is_what_its_row_holds() {
+    let place = Place::new();
+    let store = place.open();
+    let run = start(&store, Mode::Apply, RunChanges::default()).await;
+    let done = |objects| Fate::Applied(Done { objects, ..done() });
+    let text = || "why".to_owned();
+    let fates = [done(0), done(1), done(7), Fate::Unchanged, Fate::Conflict(text()), Fate::Failed(text())];
+    let mut position = 0;
+    for first in [None, Some(Fate::Unknown(text()))] {
+        for fate in &fates {
+            position += 1;
+            store.intend(intent(&run, pause(position, None)), bounds()).await.unwrap();
+            if let Some(first) = &first {
+                store.settle(run.id, position, first.clone(), None).await.unwrap();
+            }
+            store.settle(run.id, position, fate.clone(), None).await.unwrap();
+            // What is known stays so, and is not linked again.
+            store.settle(run.id, position, Fate::Unchanged, None).await.unwrap();
+            if !matches!(fate, Fate::Applied(_)) {
+                position += 1;
+                store.pass_over(intent(&run, pause(position, None)), fate.clone()).await.unwrap();
+            }
+            assert_eq!(broken(&store, None).await, None, "{first:?}, {fate:?}");
+        }
+    }
+    end(&store, &run).await;
+    assert_eq!(store.verify().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_chain_is_sound_after_retention_and_retention_is_told_apart_from_others() {
     let place = Place::new();
     let store = place.open();
