@@ -77,6 +77,8 @@ pub(super) enum AskError {
     Params(String),
     #[error("cannot print the answer: {0}")]
     Output(std::io::Error),
+    #[error("cannot save the archive as {}: {source}", path.display())]
+    Save { path: PathBuf, source: std::io::Error },
 }
 
 /// The innermost cause: the layers above it only say that there was one.

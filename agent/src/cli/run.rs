@@ -1,11 +1,13 @@
 //! `paramedic run`.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::UNKNOWN;
+use super::archive;
 use super::client::{AskError, Client};
 use super::follow::{Followed, follow};
 use super::output::{self, Format};
@@ -31,6 +33,9 @@ pub struct Run {
     /// Print what the plugin writes while it runs, to standard error.
     #[arg(long, conflicts_with = "in_background")]
     follow: bool,
+    /// Save the files that the run leaves as one tar.gz, as `paramedic archive` does.
+    #[arg(long, value_name = "FILE", conflicts_with = "in_background")]
+    archive: Option<PathBuf>,
     /// Run once, however often it is asked for with this key within a day.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -70,6 +75,11 @@ fn assignment(text: &str) -> Result<(String, Value), String> {
 
 impl Run {
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
+        if self.archive.as_deref() == Some(Path::new("-")) {
+            let hint =
+                "--archive takes a file, because the card goes to standard output; `paramedic archive RUN -o -` prints";
+            return Err(AskError::Params(format!("{hint} the files of a run that has ended")));
+        }
         let request = shape::RunRequest { plugin: self.plugin, params: self.asked.read()?, mode: None };
         let headers = [
             ("Prefer", (self.in_background || self.follow).then_some("respond-async")),
@@ -84,6 +94,9 @@ impl Run {
             run = client.get(&["v1", "runs", &run.id], &[]).await?;
         }
         output::answer(self.output, &run, |run, paint| card::run(run, Detail::Brief, paint))?;
+        if let Some(path) = &self.archive {
+            archive::save(client, &run.id, path).await?;
+        }
         Ok(if self.in_background { 0 } else { code(&run) })
     }
 }
