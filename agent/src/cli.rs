@@ -26,6 +26,7 @@ mod runs;
 mod silence;
 mod sweeps;
 mod token;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,15 +2,16 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::UNKNOWN;
-use super::archive;
 use super::client::{AskError, Client};
 use super::follow::{Followed, follow};
 use super::output::{self, Format};
+use super::{archive, watch};
 use crate::api::card::{self, Detail};
 use crate::api::shape;
 
@@ -33,6 +34,13 @@ pub struct Run {
     /// Print what the plugin writes while it runs, to standard error.
     #[arg(long, conflicts_with = "in_background")]
     follow: bool,
+    /// Run it again and again, every so many seconds, and show its newest card in place; for checks alone. Ctrl-C ends it with
+    /// the exit code of the last verdict.
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::USUAL, value_parser = watch::interval,
+        conflicts_with_all = ["in_background", "follow", "idempotency_key", "archive"]
+    )]
+    watch: Option<Duration>,
     /// Save the files that the run leaves as one tar.gz, as `paramedic archive` does.
     #[arg(long, value_name = "FILE", conflicts_with = "in_background")]
     archive: Option<PathBuf>,
@@ -81,6 +89,9 @@ impl Run {
             return Err(AskError::Params(format!("{hint} the files of a run that has ended")));
         }
         let request = shape::RunRequest { plugin: self.plugin, params: self.asked.read()?, mode: None };
+        if let Some(every) = self.watch {
+            return watch::watch(client, &request, every, self.output).await;
+        }
         let headers = [
             ("Prefer", (self.in_background || self.follow).then_some("respond-async")),
             ("Idempotency-Key", self.idempotency_key.as_deref()),
