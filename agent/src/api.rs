@@ -12,7 +12,7 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, events, plans, freezes, sweeps, silences, plugins, versions, configuration, audit, probes, openapi
+//!  runs, archive, events, plans, freezes, sweeps, silences, plugins, versions, configuration, audit, probes, openapi
 //!                                      one file per resource; accept, prefer, body, upload and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
@@ -24,6 +24,7 @@
 //! target is or where a record lies; and the only place that knows status codes of failures is `problem`.
 
 mod accept;
+mod archive;
 mod audit;
 mod auth;
 mod body;
@@ -172,6 +173,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .least(Viewer, routes!(runs::list))
         .acting_on(Responder, On::RunRequest, routes!(runs::start))
         .least(Viewer, routes!(runs::show))
+        .least(Viewer, routes!(archive::show))
         // Answers of targets, which nobody else sees.
         .least(Admin, routes!(recordings::show))
         .acting_on(Responder, On::Run(Run), routes!(runs::cancel))

@@ -7,6 +7,7 @@
 //! A token is not an argument, because arguments can be read by everybody on the machine: it comes from the variable
 //! `PARAMEDIC_TOKEN` or from a file.
 
+mod archive;
 mod audit;
 mod client;
 mod configuration;
@@ -25,6 +26,7 @@ mod runs;
 mod silence;
 mod sweeps;
 mod token;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -163,6 +165,8 @@ pub enum Question {
     Leases(leases::Leases),
     /// List runs, show one, or end one.
     Runs(runs::Runs),
+    /// Save the files that a run left, such as one of `capture-state`.
+    Archive(archive::Archive),
     /// Run a sweep now; exits with 0 for ok, 1 for warning, 2 for critical, 3 for unknown.
     Sweep(sweeps::Sweep),
     /// List sweeps and how they stand, or show one with its history.
@@ -216,6 +220,7 @@ pub fn execute(connection: &Connection, question: Question) -> ExitCode {
         Question::Unfreeze(unfreeze) => unfreeze.execute(&client).await,
         Question::Leases(leases) => leases.execute(&client).await,
         Question::Runs(runs) => runs.execute(&client).await,
+        Question::Archive(archive) => archive.execute(&client).await,
         Question::Sweep(sweep) => sweep.execute(&client).await,
         Question::Sweeps(sweeps) => sweeps.execute(&client).await,
         Question::Silence(silence) => silence.execute(&client).await,

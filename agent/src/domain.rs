@@ -10,6 +10,7 @@ pub mod change;
 pub mod cron;
 pub mod diagnosis;
 pub mod file_mark;
+pub mod files;
 pub mod grant;
 pub mod guard;
 pub mod id;
@@ -38,6 +39,7 @@ pub use change::{ChangeCall, ChangeRecord, Difference, Done, Fact, Fate, Inverse
 pub use cron::{CronPattern, InvalidCron};
 pub use diagnosis::{Diagnosis, Severity};
 pub use file_mark::FileMark;
+pub use files::{File, FilePath, Files, InvalidFiles, MANIFEST, Missing};
 pub use grant::{
     ChangeBounds, Grant, InvalidPattern, KeyPattern, ObjectKind, ObjectPattern, PathPattern, Resource, VariablePattern,
 };

@@ -6,6 +6,7 @@
 //!
 //! Knows the journal, policy, clients, domain and wasmtime; never the store, the scheduler or the API.
 
+mod absent;
 pub mod bindings;
 mod changes;
 mod error;

@@ -33,8 +33,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, System, Timestamp};
-use crate::policy::{Grants, Op, Permit, decide};
+use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, Operation, System, Timestamp};
+use crate::policy::{Grants, Op, Permit, decide, refuse};
 use crate::recording::Reel;
 use budget::Budget;
 
@@ -175,7 +175,7 @@ impl Journal {
         T: Serialize + DeserializeOwned,
         C: AsyncFnOnce(Permit<O>, CallLimits) -> Result<T, CallError>,
     {
-        let opening = self.open::<O>(target, arguments);
+        let opening = self.open(O::OPERATION, target, arguments);
         if let Err(spent) = self.budget.take_call() {
             if spent.told_before {
                 return Err(Stop::Calls);
@@ -203,6 +203,21 @@ impl Journal {
         self.settle(opening, answered)
     }
 
+    /// Refuse a call to something of which nothing is granted, and which therefore is not there. It counts and is recorded like
+    /// every other; what it was given does not matter.
+    pub fn refuse_absent(&mut self, operation: Operation, target: &str) -> Result<CallError, Stop> {
+        let opening = self.open(operation, target, self.arguments());
+        if let Err(spent) = self.budget.take_call() {
+            if spent.told_before {
+                return Err(Stop::Calls);
+            }
+            return Ok(self.close(opening, Decision::Exhausted, CallError::Exhausted(spent.message)));
+        }
+        let denial = refuse(&self.grants, operation, target);
+        let decision = Decision::Denied(denial.reason);
+        Ok(self.close(opening, decision, denial.into()))
+    }
+
     /// A call in a replay: what it was answered then, it is answered now.
     fn replay<T: Serialize + DeserializeOwned>(&mut self, opening: Opening) -> Result<Result<T, CallError>, Stop> {
         match self.replayed() {
@@ -214,11 +229,11 @@ impl Journal {
         }
     }
 
-    fn open<O: Op>(&mut self, target: &str, arguments: Arguments) -> Opening {
+    fn open(&mut self, operation: Operation, target: &str, arguments: Arguments) -> Opening {
         let target: String = target.chars().take(64).collect();
         let mut opening = Opening {
-            operation: O::OPERATION.to_string(),
-            target: format!("{}/{target}", O::OPERATION.interface().system().map_or("", System::as_str)),
+            operation: operation.to_string(),
+            target: format!("{}/{target}", operation.interface().system().map_or("", System::as_str)),
             arguments,
             whole: Value::Null,
             started: self.clock.now(),
@@ -381,6 +396,21 @@ mod tests {
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].decision, Decision::Denied(DenialReason::NotGranted));
         assert!(records[0].error.as_deref().unwrap().contains("verbs: [query]"));
+    }
+
+    #[tokio::test]
+    async fn a_call_to_what_is_not_there_is_refused_counted_and_recorded() {
+        let mut journal = journal(&Limits { calls: 1, ..Limits::DEFAULT }, false);
+        let refused = journal.refuse_absent(Operation::RedisInfo, "cache").unwrap();
+        let CallError::Denied(denial) = &refused else { panic!("{refused:?}") };
+        assert_eq!((denial.target.as_str(), denial.reason), ("redis/cache", DenialReason::NotGranted));
+        assert!(matches!(journal.refuse_absent(Operation::RedisInfo, "cache"), Ok(CallError::Exhausted(_))));
+        assert!((0..20).any(|_| journal.refuse_absent(Operation::RedisInfo, "cache") == Err(Stop::Calls)));
+        let records = journal.take_records();
+        assert_eq!(records[0].decision, Decision::Denied(DenialReason::NotGranted));
+        assert_eq!((records[0].operation.as_str(), records[0].target.as_str()), ("redis/info", "redis/cache"));
+        let line = "plugins.probe.grants: - { redis: cache, verbs: [info] }";
+        assert!(records[0].error.as_deref().unwrap().contains(line));
     }
 
     #[tokio::test]

@@ -145,7 +145,18 @@ pub fn decide<O: Op>(grants: &Grants, target: &str) -> Result<Permit<O>, Denial>
             let target = first.target.name.clone();
             Ok(Permit { target, bounds: O::bounds(lines), operation: PhantomData })
         }
-        None => Err(not_granted::<O>(grants, target)),
+        None => Err(refuse(grants, O::OPERATION, target)),
+    }
+}
+
+/// The denial of an operation of which nothing is granted, whatever the target.
+pub fn refuse(grants: &Grants, operation: Operation, target: &str) -> Denial {
+    let target: String = target.chars().take(64).collect();
+    Denial {
+        operation: operation.to_string(),
+        target: written(operation, &target),
+        reason: DenialReason::NotGranted,
+        message: format!("not granted; to allow it add {}", grants.missing_line(operation, &target)),
     }
 }
 
@@ -155,19 +166,9 @@ pub fn permit_undo<O: ChangeOp>(target: &TargetName) -> Permit<O> {
     Permit { target: target.clone(), bounds: O::undoing(), operation: PhantomData }
 }
 
-fn not_granted<O: Op>(grants: &Grants, target: &str) -> Denial {
-    let target: String = target.chars().take(64).collect();
-    Denial {
-        operation: O::OPERATION.to_string(),
-        target: written::<O>(&target),
-        reason: DenialReason::NotGranted,
-        message: format!("not granted; to allow it add {}", grants.missing_line(O::OPERATION, &target)),
-    }
-}
-
 /// The target as grants and records write it, such as `postgres/main`.
-fn written<O: Op>(target: &str) -> String {
-    format!("{}/{target}", O::OPERATION.interface().system().map_or("", System::as_str))
+fn written(operation: Operation, target: &str) -> String {
+    format!("{}/{target}", operation.interface().system().map_or("", System::as_str))
 }
 
 impl<O: Op> Permit<O> {
@@ -179,7 +180,7 @@ impl<O: Op> Permit<O> {
     fn out_of_bounds(&self, message: String) -> Denial {
         Denial {
             operation: O::OPERATION.to_string(),
-            target: written::<O>(self.target.as_str()),
+            target: written(O::OPERATION, self.target.as_str()),
             reason: DenialReason::OutOfBounds,
             message,
         }

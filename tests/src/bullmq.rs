@@ -124,6 +124,15 @@ impl Job {
         self
     }
 
+    /// It carries this as well.
+    #[must_use]
+    pub fn with_data(mut self, name: &str, value: Value) -> Self {
+        if let Some(data) = self.data.as_object_mut() {
+            data.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "name": self.name,

@@ -18,6 +18,8 @@ mod fixture;
 mod once;
 #[path = "api/tls.rs"]
 mod tls;
+#[path = "api/watch.rs"]
+mod watch;
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -83,6 +83,30 @@ fn misbehaviours() -> Vec<Case> {
         (answer(json!({ "with": "ragged-table" })), LONG, FailureKind::InvalidOutcome, "a row of 1 cells"),
         (answer(json!({ "with": "no-summary" })), LONG, FailureKind::InvalidOutcome, "the summary has 0 bytes"),
         (answer(json!({ "with": "tables", "count": 21 })), LONG, FailureKind::InvalidOutcome, "21 findings"),
+        (
+            answer(json!({ "with": "files", "paths": ["a.txt", "../../etc/passwd"], "more": 0 })),
+            LONG,
+            FailureKind::InvalidOutcome,
+            "the files of the outcome are refused: the path `../../etc/passwd` is refused",
+        ),
+        (
+            answer(json!({ "with": "files", "paths": ["a.txt", "a.txt"], "more": 0 })),
+            LONG,
+            FailureKind::InvalidOutcome,
+            "the path `a.txt` is that of another file",
+        ),
+        (
+            answer(json!({ "with": "files", "paths": [], "more": 501 })),
+            LONG,
+            FailureKind::InvalidOutcome,
+            "there are 501 files; at most 500 are kept",
+        ),
+        (
+            answer(json!({ "with": "files", "paths": [], "more": 100_000 })),
+            LONG,
+            FailureKind::Data,
+            "more data at once",
+        ),
     ]
 }
 

@@ -28,6 +28,7 @@ fn checks() -> Vec<(&'static str, Value)> {
         ("k8s-top", json!({ "labels": "app=api" })),
         ("k8s-events", json!({})),
         ("k8s-rollouts", json!({})),
+        ("capture-state", json!({ "kubernetes": ["prod"], "labels": "app=api" })),
     ]
 }
 
@@ -46,6 +47,10 @@ fn plugins() -> Value {
         "k8s-top": plugin("k8s-top", json!([verbs(&["list-pods", "list-usage"])])),
         "k8s-events": plugin("k8s-events", json!([verbs(&["list-events"])])),
         "k8s-rollouts": plugin("k8s-rollouts", json!([objects("list-objects", &apps), verbs(&["get-rollout"])])),
+        "capture-state": plugin("capture-state", json!([
+            verbs(&["list-pods", "list-events", "list-usage", "read-log"]), objects("list-objects", &["pods"]),
+            objects("list-objects", &apps),
+        ])),
     })
 }
 

@@ -235,6 +235,9 @@ fn a_mitigation_does_not_run_like_a_check_nor_a_check_like_a_mitigation() {
     let run = |plugin: &str, mode: Value| ward.post("/v1/runs", &json!({ "plugin": plugin, "mode": mode }));
     problem(&run("queue-pause", json!("check")), 409, "wrong-mode");
     problem(&run("queue-status", json!("plan")), 409, "wrong-mode");
+    let (code, _, complaint) = ward.command(&["run", "queue-pause", "--watch"]);
+    let words = "paramedic: --watch is for checks, and `queue-pause` is none; `paramedic plan queue-pause` lists what it would change\n";
+    assert_eq!((code, complaint.as_str()), (3, words));
     problem(&run("queue-pause", json!("apply")), 422, "invalid-body");
     problem(&run("queue-pause", json!("nonsense")), 422, "invalid-body");
     let unknown = ward.post("/v1/plans/019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b/apply", &json!({}));

@@ -19,13 +19,15 @@ use std::time::Duration;
 
 use paramedic::catalog::{self, Catalog, PluginError, State, Surroundings};
 use paramedic::clock::SystemClock;
-use paramedic::domain::{ChangeBounds, Grant, Limits, LogLevel, Operation, System, Target};
+use paramedic::domain::{
+    ChangeBounds, Decision, DenialReason, Grant, Interface, Limits, LogLevel, Operation, System, Target,
+};
 use paramedic::engine::{Engine, LoadError, Settings};
 use paramedic::host::{ImportsError, NoMemory, Targets};
 use paramedic::policy::Grants;
 use paramedic_tests::components;
 use serde_json::{Map, Value, json};
-use support::{NOW, Stage, details, limits, postgres, settings};
+use support::{NOW, Stage, details, failure, limits, postgres, settings, verdict};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -80,6 +82,52 @@ async fn an_interface_that_was_not_granted_is_refused_with_the_line_to_add() {
     assert_eq!(refused["error"]["kind"], "denied");
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("add plugins.query.grants: - { postgres: main, verbs: [query] }"), "{message}");
+}
+
+#[tokio::test]
+async fn what_only_reads_and_was_not_granted_answers_denied_beside_what_was() {
+    let stage = Stage::new();
+    let grants = postgres(&[Operation::PostgresInspect]);
+    let reticent = stage.try_guest("reticent", grants).await.unwrap();
+    assert_eq!(reticent.program.absent().iter().copied().collect::<Vec<_>>(), [Interface::Redis]);
+    let finished = stage.run(&reticent, &json!({ "target": "cache" }), limits(LONG)).await;
+    let call = &finished.calls[0];
+    assert_eq!((call.operation.as_str(), call.target.as_str()), ("redis/info", "redis/cache"));
+    assert_eq!(call.decision, Decision::Denied(DenialReason::NotGranted));
+    let told = verdict(finished).details.unwrap();
+    assert!(told.starts_with("redis/info on redis/cache is denied: "), "{told}");
+    assert!(told.contains("add plugins.reticent.grants: - { redis: cache, verbs: [info] }"), "{told}");
+    let limits = Limits { calls: 1, ..limits(LONG) };
+    let both = json!({ "target": "cache", "database": "main" });
+    let spent = failure(stage.run(&reticent, &both, limits).await);
+    assert!(spent.message.contains("exhausted"), "a refused call counts: {}", spent.message);
+}
+
+#[tokio::test]
+async fn what_changes_something_is_never_there_without_a_grant() {
+    let stage = Stage::new();
+    for (plugin, system, operation, line) in [
+        (
+            "pg-terminate-idle",
+            System::Postgres,
+            Operation::PostgresSessions,
+            "postgres: <target>, verbs: [terminate-session]",
+        ),
+        (
+            "k8s-rollout-restart",
+            System::Kubernetes,
+            Operation::KubernetesGetRollout,
+            "kubernetes: <target>, verbs: [restart]",
+        ),
+    ] {
+        let component = std::fs::read(components::plugin(plugin).unwrap()).unwrap();
+        let mut grants = postgres(&[operation]);
+        grants[0].target.system = system;
+        let error = stage.load(plugin, &component, grants).await.err().unwrap();
+        assert!(matches!(error, LoadError::Imports(ImportsError::NotGranted { .. })), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("-actions`") && text.contains(line), "{text}");
+    }
 }
 
 /// A component that exports an empty `plugin` and has those further parts.
@@ -207,6 +255,19 @@ async fn a_plugin_that_asks_for_more_than_its_grants_is_told_each_missing_line()
         configured("innocent", guest(), postgres(&both)).await,
         Err("it is configured as `innocent` and calls itself `over-asking`".to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_plugin_that_does_not_say_that_it_can_do_without_gets_nothing_without() {
+    let guest = || components::guest("reticent").unwrap();
+    let refused = configured("reticent", guest(), postgres(&[Operation::PostgresInspect])).await;
+    let line = "the component imports `redis` (info), which is not granted; add plugins.reticent.grants: - { redis: <target>, \
+                verbs: [info] }";
+    assert_eq!(refused, Err(line.to_owned()));
+    // Postgres it says it can do without.
+    let mut grants = postgres(&[Operation::RedisInfo]);
+    grants[0].target = Target { system: System::Redis, name: "cache".parse().unwrap() };
+    assert_eq!(configured("reticent", guest(), grants).await, Ok(()));
 }
 
 #[tokio::test]

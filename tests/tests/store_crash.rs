@@ -113,6 +113,7 @@ fn concluded(run: &Run) -> Run {
         findings: Vec::new(),
         suggestions: Vec::new(),
         labels: Vec::new(),
+        files: paramedic::domain::Files::default(),
     };
     Run {
         finished: Some(run.started),

@@ -93,6 +93,10 @@ pub(super) enum ApiError {
     UnknownRun(String),
     #[error("{}", not_recorded(*id, plugin, *mode))]
     NotRecorded { id: RunId, plugin: PluginName, mode: Mode },
+    #[error("{}", no_files(*id, plugin, *has_ended))]
+    NoFiles { id: RunId, plugin: PluginName, has_ended: bool },
+    #[error("the archive of run {id} cannot be packed")]
+    NotPacked { id: RunId, source: std::io::Error },
     #[error("the recording of run {id} cannot be unpacked")]
     Damaged { id: RunId, source: RecordingError },
     #[error("there is no plan `{0}`; the id of a plan is that of the run that made it")]
@@ -217,7 +221,8 @@ impl ApiError {
             Self::Lease(LeaseRefusal::Store(error)) => store_answer(error),
             Self::UnknownPlan(_) => told(Kind::UnknownPlan),
             Self::NotRecorded { .. } => told(Kind::NotRecorded),
-            Self::Damaged { .. } => kept(Kind::Internal),
+            Self::NoFiles { .. } => told(Kind::NoFiles),
+            Self::Damaged { .. } | Self::NotPacked { .. } => kept(Kind::Internal),
             Self::RunEnded { .. } => told(Kind::RunEnded),
             Self::UnknownSweep { .. } | Self::SweepRefused(scheduler::Refusal::UnknownSweep(_)) => {
                 told(Kind::UnknownSweep)
@@ -295,6 +300,7 @@ impl ApiError {
             Self::EndUnknown(id)
             | Self::RunEnded { id, .. }
             | Self::NotRecorded { id, .. }
+            | Self::NoFiles { id, .. }
             | Self::InProgress(Some(id)) => Some(id.to_string()),
             Self::SweepEndUnknown(id) => Some(id.to_string()),
             _ => None,
@@ -469,6 +475,15 @@ fn not_recorded(id: RunId, plugin: &PluginName, mode: Mode) -> String {
     format!(
         "run {id} was not recorded, or has not ended: `plugins.{plugin}.recordings` of the configuration says which runs are \
          recorded from then on, and {which}; what the agent gives back by itself has no plugin to record"
+    )
+}
+
+fn no_files(id: RunId, plugin: &PluginName, has_ended: bool) -> String {
+    if !has_ended {
+        return format!("run {id} has no files, because it has not ended");
+    }
+    format!(
+        "run {id} of `{plugin}` has no files; few plugins leave any, such as `capture-state`, and only with a verdict"
     )
 }
 

@@ -24,7 +24,7 @@ pub use change::{ApplyRequest, Approval, ApproveRequest, BreakGlass, Change, Cha
 pub use configuration::Reloaded;
 pub use freeze::{Freeze, FreezeList, FreezeRequest, Scope};
 pub use lease::{ExtendRequest, HeldLease, Help, Lease, LeaseList};
-pub use outcome::{Failure, Label, Metric, Outcome, Suggestion, Table, Verdict};
+pub use outcome::{Failure, File, Label, Metric, Missing, Outcome, Suggestion, Table, Verdict};
 pub use plugin::{Capability, Grant, Limits, Plugin, PluginList, PluginSummary, Quarantine};
 pub use run::{Run, RunPage, RunRequest, RunSummary, Usage};
 pub use silence::{Silence, SilenceList, SilenceRequest};

@@ -1,6 +1,7 @@
 //! The API as a caller sees it, from the routes down to a real store. Runs of real plugins are in the tests of the whole.
 
 mod access;
+mod archive;
 mod audit;
 mod bodies;
 mod configuration;

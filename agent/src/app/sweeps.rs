@@ -217,6 +217,7 @@ mod tests {
 
     fn concluded(status: Status) -> Ending {
         let (details, metrics, findings, suggestions, labels) = (None, vec![], vec![], vec![], vec![]);
+        let files = crate::domain::Files::default();
         Ending::Concluded(Outcome {
             status,
             summary: "so it is".into(),
@@ -225,6 +226,7 @@ mod tests {
             findings,
             suggestions,
             labels,
+            files,
         })
     }
 

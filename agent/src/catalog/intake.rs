@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 use super::signing::{MAX_SIGNATURE, Signed};
 use super::{Component, Entry, Plugin, PluginError, Surroundings, params};
-use crate::domain::{Actor, Digest, Effect, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
-use crate::engine::{Engine, Program};
+use crate::domain::{Actor, CapabilityRequest, Digest, Interface, Kind, Limits, Metadata, Operation, Origin, Profile};
+use crate::engine::{Engine, LoadError, Program};
 use crate::host::{Imports, PluginContext};
 
 /// Longest version, in bytes. It stands in addresses and lists.
@@ -116,6 +116,7 @@ pub(super) async fn admit(
     let schema: Value =
         serde_json::from_str(&metadata.params_schema).map_err(|error| PluginError::Schema(error.to_string()))?;
     compare_grants(entry, &metadata, &schema)?;
+    compare_absent(entry, &metadata, &program)?;
     let (params, schema) = params(schema, entry.defaults.clone()).await?;
     Ok(plugin(surroundings, entry, delivery, Parts { program, context, metadata, params, schema }, seen))
 }
@@ -231,12 +232,7 @@ fn compare_identity(
 
 /// A check can be given no way to act, whatever its grants say.
 fn refuse_acting_check(kind: Kind, imports: &Imports) -> Result<(), PluginError> {
-    let acts = |interface: &Interface| {
-        Operation::ALL
-            .iter()
-            .any(|operation| operation.interface() == *interface && operation.effect() == Effect::Change)
-    };
-    match imports.interfaces().find(acts) {
+    match imports.interfaces().find(|interface| interface.acts()) {
         Some(interface) if kind == Kind::Check => Err(PluginError::CheckActs { interface }),
         Some(_) | None => Ok(()),
     }
@@ -253,6 +249,21 @@ fn compare_grants(entry: &Entry, metadata: &Metadata, schema: &Value) -> Result<
         }
     }
     if lines.is_empty() { Ok(()) } else { Err(PluginError::NotGranted { lines }) }
+}
+
+/// Only where a plugin itself says that it can do without an interface is it let in without.
+fn compare_absent(entry: &Entry, metadata: &Metadata, program: &Program) -> Result<(), PluginError> {
+    for interface in program.absent().iter().copied() {
+        let of_it = |request: &CapabilityRequest| {
+            request.operation.split_once('/').is_some_and(|(name, _)| name == interface.as_str())
+        };
+        // That none of them is needed was compared above.
+        if !metadata.capabilities.iter().any(of_it) {
+            let refusal = program.imports().refusal(&entry.name, interface);
+            return Err(LoadError::Imports(refusal).into());
+        }
+    }
+    Ok(())
 }
 
 /// The target that a request means when nobody says otherwise: `{name}` stands for a parameter, which has a default in the

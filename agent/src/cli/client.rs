@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response, Url};
 use rustls::pki_types::CertificateDer;
@@ -67,8 +67,12 @@ pub(super) enum AskError {
     Unreachable { server: Url, source: reqwest::Error },
     #[error("the agent at {server} did not answer: {}; what was asked for may go on: see `paramedic runs`", root(.source))]
     Silent { server: Url, source: reqwest::Error },
-    #[error("{}", plain(.0))]
-    Refused(Box<Problem>),
+    #[error("{}", plain(problem))]
+    Refused {
+        problem: Box<Problem>,
+        /// How long the agent wants to be left alone.
+        retry_after: Option<Duration>,
+    },
     #[error("{url} answered {status} with something that no agent says; is this the agent's address?")]
     Foreign { url: Url, status: StatusCode },
     #[error("the agent's stream of events broke off; what was asked for may go on: see `paramedic runs`")]
@@ -77,6 +81,39 @@ pub(super) enum AskError {
     Params(String),
     #[error("cannot print the answer: {0}")]
     Output(std::io::Error),
+    #[error("cannot save the archive as {}: {source}", path.display())]
+    Save { path: PathBuf, source: std::io::Error },
+}
+
+impl AskError {
+    /// True when the same question may be answered later without anybody doing anything about it.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken => true,
+            Self::Refused { problem, .. } => matches!(problem.status, 429 | 500..),
+            // What stands before an agent and has lost it.
+            Self::Foreign { status, .. } => status.is_server_error(),
+            Self::NoToken
+            | Self::TokenFile { .. }
+            | Self::OddToken
+            | Self::Server(_)
+            | Self::Authorities { .. }
+            | Self::NoAuthorities { .. }
+            | Self::Tls(_)
+            | Self::Runtime(_)
+            | Self::Params(_)
+            | Self::Output(_)
+            | Self::Save { .. } => false,
+        }
+    }
+
+    /// How long the agent wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// The innermost cause: the layers above it only say that there was one.
@@ -258,11 +295,12 @@ impl Client {
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, AskError> {
         let (status, url) = (response.status(), response.url().clone());
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = response.bytes().await.map_err(|error| self.silence(error))?;
         let foreign = |_| AskError::Foreign { url, status };
         if is_problem {
             let problem = serde_json::from_slice(&body).map_err(foreign)?;
-            return Err(AskError::Refused(problem));
+            return Err(AskError::Refused { problem, retry_after: retry_after.map(Duration::from_secs) });
         }
         serde_json::from_slice(&body).map_err(foreign)
     }

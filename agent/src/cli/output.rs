@@ -49,6 +49,11 @@ pub(super) fn complain(error: &impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "paramedic: {error}");
 }
 
+/// Say something beside the answer.
+pub(super) fn note(message: &str) {
+    let _ = writeln!(anstream::stderr(), "paramedic: {message}");
+}
+
 /// Say something that does not keep the answer from coming.
 pub(super) fn warn(message: &str) {
     let _ = writeln!(anstream::stderr(), "paramedic: warning: {message}");

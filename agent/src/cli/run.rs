@@ -1,6 +1,8 @@
 //! `paramedic run`.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -9,6 +11,7 @@ use super::UNKNOWN;
 use super::client::{AskError, Client};
 use super::follow::{Followed, follow};
 use super::output::{self, Format};
+use super::{archive, watch};
 use crate::api::card::{self, Detail};
 use crate::api::shape;
 
@@ -31,6 +34,16 @@ pub struct Run {
     /// Print what the plugin writes while it runs, to standard error.
     #[arg(long, conflicts_with = "in_background")]
     follow: bool,
+    /// Run it again and again, every so many seconds, and show its newest card in place; for checks alone. Ctrl-C ends it with
+    /// the exit code of the last verdict.
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::USUAL, value_parser = watch::interval,
+        conflicts_with_all = ["in_background", "follow", "idempotency_key", "archive"]
+    )]
+    watch: Option<Duration>,
+    /// Save the files that the run leaves as one tar.gz, as `paramedic archive` does.
+    #[arg(long, value_name = "FILE", conflicts_with = "in_background")]
+    archive: Option<PathBuf>,
     /// Run once, however often it is asked for with this key within a day.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -70,7 +83,15 @@ fn assignment(text: &str) -> Result<(String, Value), String> {
 
 impl Run {
     pub(super) async fn execute(self, client: &Client) -> Result<u8, AskError> {
+        if self.archive.as_deref() == Some(Path::new("-")) {
+            let hint =
+                "--archive takes a file, because the card goes to standard output; `paramedic archive RUN -o -` prints";
+            return Err(AskError::Params(format!("{hint} the files of a run that has ended")));
+        }
         let request = shape::RunRequest { plugin: self.plugin, params: self.asked.read()?, mode: None };
+        if let Some(every) = self.watch {
+            return watch::watch(client, &request, every, self.output).await;
+        }
         let headers = [
             ("Prefer", (self.in_background || self.follow).then_some("respond-async")),
             ("Idempotency-Key", self.idempotency_key.as_deref()),
@@ -84,6 +105,9 @@ impl Run {
             run = client.get(&["v1", "runs", &run.id], &[]).await?;
         }
         output::answer(self.output, &run, |run, paint| card::run(run, Detail::Brief, paint))?;
+        if let Some(path) = &self.archive {
+            archive::save(client, &run.id, path).await?;
+        }
         Ok(if self.in_background { 0 } else { code(&run) })
     }
 }

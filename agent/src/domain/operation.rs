@@ -94,6 +94,13 @@ impl Interface {
     }
 }
 
+impl Interface {
+    /// True when something can be changed through it.
+    pub fn acts(self) -> bool {
+        Operation::ALL.iter().any(|operation| operation.interface() == self && operation.effect() == Effect::Change)
+    }
+}
+
 impl fmt::Display for Interface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

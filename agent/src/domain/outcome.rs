@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Files;
+
 /// Verdict in the words of Nagios. The order is that of the codes 0 to 3, not that of gravity: see [`Status::worse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -127,6 +129,8 @@ pub struct Outcome {
     pub suggestions: Vec<Suggestion>,
     /// Further annotations.
     pub labels: Vec<Label>,
+    /// Files that can be had as an archive.
+    pub files: Files,
 }
 
 #[cfg(test)]

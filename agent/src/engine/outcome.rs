@@ -1,6 +1,10 @@
 //! Checks what a plugin concluded before anybody sees it.
 
-use crate::domain::{Ending, FailureKind, Label, Limits, Metric, Outcome, PluginName, Status, Suggestion, Table};
+use serde::Deserialize;
+
+use crate::domain::{
+    Ending, FailureKind, File, Files, Label, Limits, Metric, Missing, Outcome, PluginName, Status, Suggestion, Table,
+};
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::bindings::paramedic::plugin::types;
 
@@ -11,6 +15,9 @@ const MAX_COLUMNS: usize = 30;
 const MAX_METRICS: usize = 500;
 const MAX_SUGGESTIONS: usize = 20;
 const MAX_LABELS: usize = 50;
+
+/// The label of an outcome whose value is its files, a JSON document: see [`Document`].
+const FILES: &str = "files";
 
 /// Longest summary, in bytes: a line for a chat message or a pager.
 const MAX_SUMMARY: usize = 1024;
@@ -23,7 +30,7 @@ pub(super) fn concluded(outcome: wit::Outcome, limits: &Limits) -> Ending {
     }
 }
 
-fn decode(outcome: wit::Outcome, limits: &Limits) -> Result<Outcome, String> {
+fn decode(mut outcome: wit::Outcome, limits: &Limits) -> Result<Outcome, String> {
     let bytes = text_bytes(&outcome);
     if bytes > limits.outcome_bytes {
         return Err(format!("the outcome has {bytes} bytes; the limit `outcome` allows {}", limits.outcome_bytes));
@@ -35,6 +42,7 @@ fn decode(outcome: wit::Outcome, limits: &Limits) -> Result<Outcome, String> {
     if summary.trim().is_empty() || summary.len() > MAX_SUMMARY {
         return Err(format!("the summary has {} bytes; expected one line of 1 to {MAX_SUMMARY}", summary.len()));
     }
+    let files = files(&mut outcome.labels)?;
     Ok(Outcome {
         status: status(outcome.status),
         summary: summary.trim().to_owned(),
@@ -43,7 +51,58 @@ fn decode(outcome: wit::Outcome, limits: &Limits) -> Result<Outcome, String> {
         findings: outcome.findings.into_iter().map(table).collect::<Result<_, _>>()?,
         suggestions: outcome.suggestions.into_iter().map(suggestion).collect::<Result<_, _>>()?,
         labels: labels(outcome.labels)?,
+        files,
     })
+}
+
+/// Files as a plugin gives them. They travel in a label because the contract has no place for them, and details are for people.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    files: Vec<Entry>,
+    #[serde(default)]
+    missing: Vec<Absence>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    path: String,
+    text: String,
+    #[serde(default)]
+    cut: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Absence {
+    part: String,
+    why: String,
+}
+
+/// The files among the labels, taken out of them.
+fn files(labels: &mut Vec<types::Label>) -> Result<Files, String> {
+    let (mut found, others) = std::mem::take(labels).into_iter().partition::<Vec<_>, _>(|label| label.name == FILES);
+    *labels = others;
+    let Some(label) = found.pop() else { return Ok(Files::default()) };
+    if !found.is_empty() {
+        return Err(format!("the outcome has {} labels `{FILES}`; expected one", found.len() + 1));
+    }
+    let refuse = |why: &dyn std::fmt::Display| format!("the files of the outcome are refused: {why}");
+    let document: Document = serde_json::from_str(&label.value).map_err(|error| refuse(&error))?;
+    let file = |entry: Entry| {
+        let (path, cut) = (entry.path.parse()?, entry.cut.as_deref().map(line));
+        Ok(File { path, text: clean(&entry.text), cut })
+    };
+    let missing = |absence: Absence| Missing { part: line(&absence.part), why: line(&absence.why) };
+    let kept = document.files.into_iter().map(file).collect::<Result<_, _>>();
+    kept.and_then(|kept| Files::new(kept, document.missing.into_iter().map(missing).collect()))
+        .map_err(|error| refuse(&error))
+}
+
+/// One line of clean text.
+fn line(text: &str) -> String {
+    clean(text).replace('\n', " ")
 }
 
 /// Text without control characters, so that a terminal or a log shows it and does not obey it. Line ends and tabs
@@ -199,6 +258,60 @@ mod tests {
         assert!(refusal(|o| o.suggestions = vec![suggestion("x", "{", 0.5)]).contains("no JSON object"));
         assert!(refusal(|o| o.suggestions = vec![suggestion("x", "[]", 0.5)]).contains("no JSON object"));
         assert!(refusal(|o| o.suggestions = vec![suggestion("x", "{}", 1.5)]).contains("between 0 and 1"));
+    }
+
+    fn label(value: &str) -> types::Label {
+        types::Label { name: FILES.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn files_are_taken_out_of_the_labels() {
+        let mut given = outcome();
+        let other = types::Label { name: "team".to_owned(), value: "storage".to_owned() };
+        let document = r#"{"files": [{"path": "b.txt", "text": "one\r\ntwo\u001b[2J", "cut": "the last\nlines"},
+            {"path": "a/b.txt", "text": ""}], "missing": [{"part": "redis/cache", "why": "denied:\n\u0007"}]}"#;
+        given.labels = vec![label(document), other];
+        let Ending::Concluded(outcome) = concluded(given, &Limits::DEFAULT) else { panic!("refused") };
+        let file = |path: &str, text: &str, cut: Option<&str>| File {
+            path: path.parse().unwrap(),
+            text: text.to_owned(),
+            cut: cut.map(str::to_owned),
+        };
+        let kept = [file("a/b.txt", "", None), file("b.txt", "one\ntwo\u{fffd}[2J", Some("the last lines"))];
+        let missing = Missing { part: "redis/cache".to_owned(), why: "denied: \u{fffd}".to_owned() };
+        assert_eq!((outcome.files.kept.as_slice(), outcome.files.missing), (kept.as_slice(), vec![missing]));
+        assert_eq!(outcome.labels.len(), 1);
+    }
+
+    #[test]
+    fn files_that_lead_elsewhere_or_are_too_many_are_refused_by_name() {
+        let wide = Limits { outcome_bytes: Limits::CEILING.outcome_bytes * 2, ..Limits::DEFAULT };
+        let refusal = |labels: &[&str]| {
+            let mut given = outcome();
+            given.labels = labels.iter().map(|value| label(value)).collect();
+            match concluded(given, &wide) {
+                Ending::Failed(failure) => failure.message,
+                Ending::Concluded(outcome) => panic!("taken: {outcome:?}"),
+            }
+        };
+        let one = |path: &str| format!(r#"{{"files": [{{"path": "{path}", "text": "x"}}]}}"#);
+        let many: Vec<_> = (0..100_000).map(|number| format!(r#"{{"path":"{number}","text":""}}"#)).collect();
+        for (document, expected) in [
+            (one("../../etc/passwd"), "the path `../../etc/passwd` is refused"),
+            (one("/etc/passwd"), "the path `/etc/passwd` is refused"),
+            (one("a\\u001b[2J"), "the path `a\u{fffd}[2J` is refused"),
+            (one("MANIFEST.json"), "the path `MANIFEST.json` is that of another file"),
+            (format!(r#"{{"files": [{}]}}"#, many.join(",")), "there are 100000 files; at most 500 are kept"),
+            ("[]".to_owned(), "invalid length 0"),
+            ("{".to_owned(), "EOF"),
+            (r#"{"files": [], "mode": "0777"}"#.to_owned(), "unknown field `mode`"),
+        ] {
+            let message = refusal(&[&document]);
+            assert!(message.starts_with("the files of the outcome are refused: "), "{message}");
+            assert!(message.contains(expected), "{message}");
+        }
+        let twice = refusal(&[&one("a"), &one("b")]);
+        assert_eq!(twice, "the outcome has 2 labels `files`; expected one");
     }
 
     #[test]

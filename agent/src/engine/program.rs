@@ -1,6 +1,7 @@
 //! Loads a component into a [`Program`], and runs it.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,11 +19,12 @@ use super::lane::Place;
 use super::ticker::Ticking;
 use super::{Engine, ending, metadata, outcome, until};
 use crate::domain::{
-    CallRecord, Digest, Ending, FailureKind, Limits, LogLine, Metadata, Mode, Plan, PlannedChange, RunId, Timestamp,
-    Usage,
+    CallRecord, Digest, Ending, FailureKind, Interface, Limits, LogLine, Metadata, Mode, Plan, PlannedChange, RunId,
+    Timestamp, Usage,
 };
 use crate::host::bindings::exports::paramedic::plugin::plugin as wit;
 use crate::host::bindings::{Everything, EverythingPre};
+use crate::host::linker::Links;
 use crate::host::{Gate, Imports, ImportsError, PluginContext, RunState};
 use crate::journal::{Changes, Journal, Ledger, Observer};
 use crate::policy::Grants;
@@ -41,6 +43,7 @@ pub struct Program {
     pre: EverythingPre<RunState>,
     digest: Digest,
     imports: Imports,
+    absent: BTreeSet<Interface>,
 }
 
 impl Program {
@@ -52,6 +55,11 @@ impl Program {
     /// What it imports.
     pub fn imports(&self) -> &Imports {
         &self.imports
+    }
+
+    /// The interfaces that it imports and of which nothing is granted. Whoever lets it run has to know that it can do without.
+    pub fn absent(&self) -> &BTreeSet<Interface> {
+        &self.absent
     }
 }
 
@@ -191,11 +199,12 @@ impl Engine {
         name: &crate::domain::PluginName,
     ) -> Result<Program, LoadError> {
         let Examined { component, digest, imports } = examined;
-        imports.judge(name, grants)?;
+        let absent = imports.judge(name, grants)?;
         let compiled = self.compiled(component, &digest).await?;
-        let linker = self.linkers.holding(imports.interfaces().collect()).map_err(LoadError::Link)?;
+        let there = imports.interfaces().filter(|interface| !absent.contains(interface)).collect();
+        let linker = self.linkers.holding(Links { there, absent: absent.clone() }).map_err(LoadError::Link)?;
         let pre = linker.instantiate_pre(&compiled).and_then(EverythingPre::new).map_err(LoadError::Link)?;
-        Ok(Program { pre, digest, imports })
+        Ok(Program { pre, digest, imports, absent })
     }
 
     async fn compiled(&self, component: Arc<[u8]>, digest: &Digest) -> Result<Component, LoadError> {

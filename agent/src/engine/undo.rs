@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Cancellation, Finished, ending};
 use crate::clock::Clock;
 use crate::domain::{
-    CallError, CallLimits, ChangeCall, ChangeRecord, Ending, Fact, FailureKind, Fate, Limits, Outcome, Plan,
+    CallError, CallLimits, ChangeCall, ChangeRecord, Ending, Fact, FailureKind, Fate, Files, Limits, Outcome, Plan,
     PlannedChange, PluginName, RunId, Status, Table, Usage,
 };
 use crate::host::Targets;
@@ -201,6 +201,7 @@ impl Tally {
             findings: vec![Table { title: "What is given back, the last change first".to_owned(), columns, rows }],
             suggestions: Vec::new(),
             labels: Vec::new(),
+            files: Files::default(),
         }
     }
 }

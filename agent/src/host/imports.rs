@@ -104,18 +104,30 @@ impl Imports {
 
     /// Compare the imports with the grants of the plugin. An interface of which nothing is granted is refused here, and is
     /// not linked either.
-    pub fn judge(&self, plugin: &PluginName, grants: &Grants) -> Result<(), ImportsError> {
-        for (interface, functions) in &self.0 {
-            if grants.covers(*interface) {
-                continue;
-            }
-            return Err(ImportsError::NotGranted {
-                interface: *interface,
-                functions: list(functions),
-                line: missing_line(plugin, *interface, functions),
-            });
+    ///
+    /// A plugin may do well without some of what it imports, which only its description tells, and that is in the code. So an
+    /// interface that only reads is let through as absent while there is another of which something is granted: what is linked in
+    /// its place answers `denied` and has nothing behind it, and whoever loads the plugin compares it with the description.
+    pub fn judge(&self, plugin: &PluginName, grants: &Grants) -> Result<BTreeSet<Interface>, ImportsError> {
+        let granted = |interface: &Interface| interface.system().is_some() && grants.covers(*interface);
+        let is_of_use = self.0.keys().any(granted);
+        let lacking = self.0.keys().copied().filter(|interface| !grants.covers(*interface));
+        let (absent, refused) = lacking.partition::<BTreeSet<_>, _>(|interface| is_of_use && !interface.acts());
+        match refused.first() {
+            Some(interface) => Err(self.refusal(plugin, *interface)),
+            None => Ok(absent),
         }
-        Ok(())
+    }
+
+    /// Why a plugin is not loaded that imports `interface` without any grant of it.
+    pub fn refusal(&self, plugin: &PluginName, interface: Interface) -> ImportsError {
+        let none = BTreeSet::new();
+        let functions = self.0.get(&interface).unwrap_or(&none);
+        ImportsError::NotGranted {
+            interface,
+            functions: list(functions),
+            line: missing_line(plugin, interface, functions),
+        }
     }
 }
 

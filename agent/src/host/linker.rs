@@ -1,19 +1,29 @@
-//! Puts together what one plugin is linked with: inert WASI, the local interfaces, and those that were granted.
+//! Puts together what one plugin is linked with: inert WASI, the local interfaces, and those that were granted. In the place of
+//! one that was not and that the plugin can do without are refusals alone: see [`absent`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::RunState;
 use super::bindings::paramedic::plugin;
+use super::{RunState, absent};
 use crate::domain::Interface;
 
 /// Linkers by the interfaces that they hold. Plugins with the same interfaces share one; building it costs more than
 /// everything else when an artefact is loaded.
 pub struct Linkers {
     engine: wasmtime::Engine,
-    by_interfaces: Mutex<HashMap<BTreeSet<Interface>, Arc<Linker<RunState>>>>,
+    by_interfaces: Mutex<HashMap<Links, Arc<Linker<RunState>>>>,
+}
+
+/// The interfaces of a linker beside WASI and types.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Links {
+    /// Those that are there.
+    pub there: BTreeSet<Interface>,
+    /// Those in whose place are refusals.
+    pub absent: BTreeSet<Interface>,
 }
 
 impl Linkers {
@@ -22,24 +32,27 @@ impl Linkers {
         Self { engine, by_interfaces: Mutex::default() }
     }
 
-    /// The linker that holds exactly `interfaces`, beside WASI and types.
-    pub fn holding(&self, interfaces: BTreeSet<Interface>) -> wasmtime::Result<Arc<Linker<RunState>>> {
+    /// The linker that holds exactly these.
+    pub fn holding(&self, links: Links) -> wasmtime::Result<Arc<Linker<RunState>>> {
         let mut known = self.by_interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(linker) = known.get(&interfaces) {
+        if let Some(linker) = known.get(&links) {
             return Ok(linker.clone());
         }
-        let linker = Arc::new(link(&self.engine, &interfaces)?);
-        known.insert(interfaces, linker.clone());
+        let linker = Arc::new(link(&self.engine, &links)?);
+        known.insert(links, linker.clone());
         Ok(linker)
     }
 }
 
-fn link(engine: &wasmtime::Engine, interfaces: &BTreeSet<Interface>) -> wasmtime::Result<Linker<RunState>> {
+fn link(engine: &wasmtime::Engine, links: &Links) -> wasmtime::Result<Linker<RunState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     link_types(&mut linker)?;
-    for interface in interfaces {
+    for interface in &links.there {
         link_interface(&mut linker, *interface)?;
+    }
+    for interface in &links.absent {
+        absent::link(&mut linker, *interface)?;
     }
     Ok(linker)
 }

@@ -237,7 +237,7 @@ impl Journal {
         O: ChangeOp,
         M: FnOnce(Permit<O>) -> Result<Arc<dyn Change>, CallError>,
     {
-        let opening = self.open::<O>(target, arguments);
+        let opening = self.open(O::OPERATION, target, arguments);
         if let Err(spent) = self.budget.take_call() {
             if spent.told_before {
                 return Err(Stop::Calls);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{Ending, Failure, Label, Metric, Outcome, Suggestion, Table};
+use crate::domain::{Ending, Failure, File, Files, Label, Metric, Missing, Outcome, Suggestion, Table};
 
 /// The outcome or the failure.
 pub fn ending(ending: &Ending) -> Value {
@@ -15,7 +15,7 @@ pub fn ending(ending: &Ending) -> Value {
 }
 
 fn concluded(outcome: &Outcome) -> Value {
-    json!({
+    let mut concluded = json!({
         "status": outcome.status.as_str(),
         "summary": outcome.summary,
         "details": outcome.details,
@@ -23,6 +23,20 @@ fn concluded(outcome: &Outcome) -> Value {
         "findings": outcome.findings.iter().map(table).collect::<Vec<_>>(),
         "suggestions": outcome.suggestions.iter().map(suggestion).collect::<Vec<_>>(),
         "labels": labels(&outcome.labels),
+    });
+    // Recordings of before do not have it.
+    if let (false, Some(concluded)) = (outcome.files.is_empty(), concluded.as_object_mut()) {
+        concluded.insert("files".to_owned(), files(&outcome.files));
+    }
+    concluded
+}
+
+fn files(files: &Files) -> Value {
+    let file = |file: &File| json!({ "path": file.path.as_str(), "text": file.text, "cut": file.cut });
+    let missing = |missing: &Missing| json!([missing.part, missing.why]);
+    json!({
+        "kept": files.kept.iter().map(file).collect::<Vec<_>>(),
+        "missing": files.missing.iter().map(missing).collect::<Vec<_>>(),
     })
 }
 

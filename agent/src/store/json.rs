@@ -16,11 +16,33 @@ pub(super) struct Conclusion {
     findings: Vec<Table>,
     suggestions: Vec<Suggestion>,
     labels: Labels,
+    /// Few have any.
+    #[serde(default, skip_serializing_if = "Files::is_empty")]
+    files: Files,
 }
 
 /// Names with values, in their order; names may repeat.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Labels(Vec<(String, String)>);
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Files {
+    kept: Vec<File>,
+    missing: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: Path,
+    text: String,
+    cut: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Path(domain::FilePath);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +90,7 @@ impl Conclusion {
             findings: self.findings.into_iter().map(Into::into).collect(),
             suggestions: self.suggestions.into_iter().map(Into::into).collect(),
             labels: self.labels.into(),
+            files: self.files.into(),
         }
     }
 }
@@ -80,7 +103,45 @@ impl From<domain::Outcome> for Conclusion {
             findings: outcome.findings.into_iter().map(Into::into).collect(),
             suggestions: outcome.suggestions.into_iter().map(Into::into).collect(),
             labels: outcome.labels.into(),
+            files: outcome.files.into(),
         }
+    }
+}
+
+impl Files {
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.missing.is_empty()
+    }
+}
+
+impl From<domain::Files> for Files {
+    fn from(files: domain::Files) -> Self {
+        let kept = files.kept.into_iter().map(|file| File { path: Path(file.path), text: file.text, cut: file.cut });
+        let missing = files.missing.into_iter().map(|missing| (missing.part, missing.why));
+        Self { kept: kept.collect(), missing: missing.collect() }
+    }
+}
+
+impl From<Files> for domain::Files {
+    fn from(files: Files) -> Self {
+        let kept =
+            files.kept.into_iter().map(|file| domain::File { path: file.path.0, text: file.text, cut: file.cut });
+        let missing = files.missing.into_iter().map(|(part, why)| domain::Missing { part, why });
+        Self { kept: kept.collect(), missing: missing.collect() }
+    }
+}
+
+impl TryFrom<String> for Path {
+    type Error = domain::InvalidFiles;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> Self {
+        path.0.to_string()
     }
 }
 

@@ -24,7 +24,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{
-    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Label, LogLevel, LogLine,
+    Actor, CallRecord, Decision, DenialReason, Digest, Ending, Failure, FailureKind, Files, Label, LogLevel, LogLine,
     LogSource, Metric, Mode, Outcome, Status, Suggestion, Table, Timestamp, Trigger, Usage,
 };
 
@@ -141,6 +141,7 @@ fn outcome(status: Status) -> Outcome {
             confidence: 2.0 / 3.0,
         }],
         labels: vec![label("team", "données")],
+        files: Files::default(),
     }
 }
 

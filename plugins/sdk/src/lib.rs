@@ -35,6 +35,7 @@ pub mod state;
 pub mod testing;
 
 mod error;
+mod files;
 mod follow;
 mod outcome;
 mod plugin;
@@ -47,6 +48,7 @@ mod workload;
 
 pub use bindings::paramedic::plugin::types::{Change, Denial, DenialReason, Disposition, Label, Receipt, RemoteError};
 pub use error::{Error, Failure};
+pub use files::{File, Files, Missing};
 pub use follow::{Follow, NotReady, check_time};
 pub use outcome::{GIVE_BACK, Metric, Outcome, Status, unit};
 pub use plugin::{Capability, Context, Description, Kind, Mode, Plugin, Risk};

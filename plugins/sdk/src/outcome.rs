@@ -6,7 +6,8 @@
 //! and [`Outcome::of_change`].
 
 use crate::bindings::exports::paramedic::plugin::plugin as wire;
-use crate::{Label, Suggestion, Table, Threshold, human};
+use crate::files::FILES;
+use crate::{Files, Label, Suggestion, Table, Threshold, human};
 use serde::{Deserialize, Serialize};
 
 /// A summary is one line of a chat message; the agent takes 1024 bytes.
@@ -103,6 +104,7 @@ pub struct Outcome {
     tables: Vec<Table>,
     suggestions: Vec<Suggestion>,
     labels: Vec<Label>,
+    files: Files,
 }
 
 impl Outcome {
@@ -116,6 +118,7 @@ impl Outcome {
             tables: Vec::new(),
             suggestions: Vec::new(),
             labels: Vec::new(),
+            files: Files::new(),
         }
     }
 
@@ -169,6 +172,19 @@ impl Outcome {
     /// Why the agent is asked to give back what the run changed, if it is.
     pub fn gives_back(&self) -> Option<&str> {
         self.labels.iter().find(|label| label.name == GIVE_BACK).map(|label| label.value.as_str())
+    }
+
+    /// Leave files beside the verdict, which people save as one archive with `paramedic archive`. Their text counts against the size
+    /// of the outcome.
+    #[must_use]
+    pub fn leaving(mut self, files: Files) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The files that it leaves.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Go on with the sentence of the verdict, which gets this status if it is graver.
@@ -231,6 +247,8 @@ impl Outcome {
 
 impl From<Outcome> for wire::Outcome {
     fn from(outcome: Outcome) -> Self {
+        let files =
+            (!outcome.files.is_empty()).then(|| Label { name: FILES.to_owned(), value: outcome.files.to_json() });
         Self {
             status: outcome.status().into(),
             summary: outcome.summary(),
@@ -238,7 +256,7 @@ impl From<Outcome> for wire::Outcome {
             metrics: outcome.metrics.into_iter().map(Into::into).collect(),
             findings: outcome.tables.into_iter().map(Into::into).collect(),
             suggestions: outcome.suggestions.into_iter().map(Into::into).collect(),
-            labels: outcome.labels,
+            labels: outcome.labels.into_iter().chain(files).collect(),
         }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::fixture::{Paramedic, Secrets};
 
 /// Every plugin that comes with the agent, with the target that its refusal leaves to the operator.
-const PLUGINS: [(&str, &str); 15] = [
+const PLUGINS: [(&str, &str); 16] = [
+    ("capture-state", "main"),
     ("http-health", "api"),
     ("k8s-crashes", "prod"),
     ("k8s-error-logs", "prod"),

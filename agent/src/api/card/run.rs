@@ -6,7 +6,7 @@ use super::quantity::{quantity, seconds};
 use super::table::table;
 use super::text::{clean, clip, one_line};
 use super::{WIDTH, change};
-use crate::api::shape::{Call, Label, LogLine, Metric, Outcome, Run, Suggestion, Table};
+use crate::api::shape::{Call, File, Label, LogLine, Metric, Outcome, Run, Suggestion, Table};
 
 /// How much a card tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub fn run(run: &Run, detail: Detail, paint: Paint) -> String {
     change::break_glass(&mut page, run.break_glass.as_deref(), &run.actor);
     if let Some(outcome) = &run.outcome {
         verdict(&mut page, outcome);
+    }
+    if let Some(outcome) = &run.outcome {
+        files(&mut page, &run.id, &outcome.files);
     }
     if let Some(plan) = &run.plan {
         change::plan(&mut page, plan);
@@ -151,6 +154,20 @@ fn suggestions(page: &mut Page, suggestions: &[Suggestion]) {
         page.line(format!("  {command}"));
         page.line(format!("      {}", one_line(&suggestion.reason)));
     }
+}
+
+/// How to have the files, which a card has no room for.
+fn files(page: &mut Page, id: &str, files: &[File]) {
+    if files.is_empty() {
+        return;
+    }
+    page.section("Files");
+    let size = quantity(lossy(files.iter().map(|file| file.size).sum()), "By");
+    let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
+    let cut = files.iter().filter(|file| file.cut.is_some()).count();
+    let cut = if cut == 0 { String::new() } else { format!(", {cut} of them cut") };
+    let command = page.tone(Tone::Command, one_line(&format!("paramedic archive {id} -o FILE")));
+    page.line(format!("  {count}, {size}{cut}: {command}"));
 }
 
 /// Whether it helped, and when it is given back by itself.

@@ -45,6 +45,7 @@ kinds! {
     UnknownLease = NOT_FOUND "unknown-lease": "Nothing is held there";
     UnknownRun = NOT_FOUND "unknown-run": "There is no such run";
     NotRecorded = NOT_FOUND "not-recorded": "The run was not recorded";
+    NoFiles = NOT_FOUND "no-files": "The run has no files";
     UnknownSweep = NOT_FOUND "unknown-sweep": "There is no such sweep";
     UnknownSilence = NOT_FOUND "unknown-silence": "There is no such silence";
     UnknownFreeze = NOT_FOUND "unknown-freeze": "There is no such freeze";

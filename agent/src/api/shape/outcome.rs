@@ -26,6 +26,12 @@ pub struct Outcome {
     pub suggestions: Vec<Suggestion>,
     /// Further annotations.
     pub labels: Vec<Label>,
+    /// Files that `GET /v1/runs/{id}/archive` has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
+    /// What is missing among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
 }
 
 impl From<domain::Outcome> for Outcome {
@@ -38,7 +44,44 @@ impl From<domain::Outcome> for Outcome {
             findings: outcome.findings.into_iter().map(Table::from).collect(),
             suggestions: outcome.suggestions.into_iter().map(Suggestion::from).collect(),
             labels: labels(outcome.labels),
+            files: outcome.files.kept.into_iter().map(File::from).collect(),
+            missing: outcome.files.missing.into_iter().map(Missing::from).collect(),
         }
+    }
+}
+
+/// A file of an outcome, without what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct File {
+    /// Where it lies in the archive.
+    #[schema(example = "kubernetes/prod/events.jsonl")]
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What was left out of it; absent when it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+}
+
+impl From<domain::File> for File {
+    fn from(file: domain::File) -> Self {
+        Self { path: file.path.to_string(), size: file.text.len() as u64, cut: file.cut }
+    }
+}
+
+/// Something that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Missing {
+    /// What it is.
+    #[schema(example = "kubernetes/prod/usage")]
+    pub part: String,
+    /// Why there is none.
+    pub why: String,
+}
+
+impl From<domain::Missing> for Missing {
+    fn from(missing: domain::Missing) -> Self {
+        Self { part: missing.part, why: missing.why }
     }
 }
 

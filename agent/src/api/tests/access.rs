@@ -47,6 +47,7 @@ const LEAST: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/v1/runs", Some(Role::Responder)),
     ("GET", "/v1/runs/{id}", Some(Role::Viewer)),
     ("DELETE", "/v1/runs/{id}", Some(Role::Responder)),
+    ("GET", "/v1/runs/{id}/archive", Some(Role::Viewer)),
     ("GET", "/v1/runs/{id}/events", Some(Role::Viewer)),
     ("GET", "/v1/runs/{id}/recording", Some(Role::Admin)),
     ("POST", "/v1/runs/{id}/undo", Some(Role::Responder)),

@@ -340,6 +340,7 @@ pub(super) fn concluded(age: u64, status: Status) -> Run {
         findings: Vec::new(),
         suggestions: Vec::new(),
         labels: Vec::new(),
+        files: crate::domain::Files::default(),
     };
     let call = CallRecord {
         sequence: 1,

@@ -200,6 +200,7 @@ fn a_plugin_is_to_blame_for_what_its_guest_does_and_not_for_its_targets() {
         findings: Vec::new(),
         suggestions: Vec::new(),
         labels: Vec::new(),
+        files: crate::domain::Files::default(),
     };
     assert_eq!(Conduct::of(&ended(Ending::Concluded(verdict), 0)), Conduct::Good);
 }

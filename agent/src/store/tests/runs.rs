@@ -1,6 +1,7 @@
 //! Runs come back as they went in, are listed by every filter, and never change their end.
 
 use super::*;
+use crate::domain::{File, Missing};
 
 #[tokio::test]
 async fn a_run_comes_back_as_it_went_in() {
@@ -13,6 +14,27 @@ async fn a_run_comes_back_as_it_went_in() {
     let run = concluded(&run, Status::Warning);
     assert_eq!(store.finish_run(run.clone()).await.unwrap(), Finish::Recorded);
     assert_eq!(store.run(run.id).await.unwrap(), Some(run.clone()));
+    store.close().await.unwrap();
+    assert_eq!(place.open().run(run.id).await.unwrap(), Some(run));
+}
+
+#[tokio::test]
+async fn files_of_a_run_come_back_as_they_went_in() {
+    let place = Place::new();
+    let store = place.open();
+    let mut run = concluded(&run_at(MARCH), Status::Warning);
+    let Some(Ending::Concluded(outcome)) = &mut run.ending else { panic!("it concluded") };
+    let file = |path: &str, text: &str, cut: Option<&str>| File {
+        path: path.parse().unwrap(),
+        text: text.to_owned(),
+        cut: cut.map(str::to_owned),
+    };
+    let kept =
+        vec![file("a.log", "", Some("the last line")), file("redis/cache/info.txt", "# memory\n\u{1b}é\n", None)];
+    let missing = vec![Missing { part: "queue/email".to_owned(), why: "it is not there".to_owned() }];
+    outcome.files = Files::new(kept, missing).unwrap();
+    store.start_run(Run { finished: None, ending: None, ..run.clone() }).await.unwrap();
+    store.finish_run(run.clone()).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(place.open().run(run.id).await.unwrap(), Some(run));
 }

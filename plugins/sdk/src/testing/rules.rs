@@ -125,6 +125,7 @@ pub(super) fn faults_of_outcome(outcome: &Outcome) -> Vec<String> {
         "a suggestion lacks its reason",
     );
     expect(size(outcome) <= OUTCOME_BYTES, "the outcome exceeds 256 KiB");
+    faults.extend(crate::files::faults(outcome.files()).into_iter().map(|fault| format!("the files: {fault}")));
     faults
 }
 
@@ -136,5 +137,5 @@ fn is_snake(name: &str) -> bool {
 fn size(outcome: &Outcome) -> usize {
     let cells = outcome.tables().iter().flat_map(|table| table.rows.iter().flatten().chain(&table.columns));
     let details = outcome.details().map_or(0, |text| text.len());
-    cells.map(String::len).sum::<usize>() + details + outcome.metrics().len() * 64
+    cells.map(String::len).sum::<usize>() + details + outcome.metrics().len() * 64 + outcome.files().size()
 }

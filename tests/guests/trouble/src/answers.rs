@@ -1,5 +1,6 @@
 //! Outcomes that no plugin should give.
 
+use paramedic_sdk::Label;
 use paramedic_sdk::bindings::exports::paramedic::plugin::plugin::{Metric, Outcome, Status, Suggestion, Table};
 use serde::Deserialize;
 
@@ -19,6 +20,8 @@ pub(crate) enum Wrong {
     NoSummary,
     /// There are that many tables.
     Tables { count: usize },
+    /// It leaves a file at each of these paths, and that many more.
+    Files { paths: Vec<String>, more: usize },
 }
 
 /// An outcome with nothing wrong.
@@ -43,6 +46,12 @@ pub(crate) fn wrong(wrong: Wrong) -> Outcome {
         Wrong::NotANumber => outcome.metrics.push(metric(f64::NAN)),
         Wrong::RaggedTable => outcome.findings.push(table(&["one", "two"], &["alone"])),
         Wrong::NoSummary => outcome.summary.clear(),
+        Wrong::Files { paths, more } => {
+            let paths = paths.into_iter().chain((0..more).map(|number| number.to_string()));
+            let files: Vec<_> = paths.map(|path| format!(r#"{{"path":"{path}","text":"x"}}"#)).collect();
+            let value = format!(r#"{{"files":[{}]}}"#, files.join(","));
+            outcome.labels.push(Label { name: "files".to_owned(), value });
+        }
         Wrong::Tables { count } => outcome.findings = (0..count).map(|_| table(&["one"], &["cell"])).collect(),
     }
     outcome

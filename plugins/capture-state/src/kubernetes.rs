@@ -1,0 +1,260 @@
+//! A namespace: its pods, objects, events, what containers use, and their last lines.
+
+use paramedic_sdk::kubernetes::{
+    self, Container, Event, LogPage, LogQuery, ObjectQuery, Pod, PodRef, Quantities, Usage,
+};
+use paramedic_sdk::{Error, File, clock, human};
+use serde_json::{Map, Value, json};
+
+use crate::capture::Capture;
+use crate::lines;
+use crate::params::{Extra, Params};
+
+/// What it asks for, and why.
+pub const USES: &[(&str, &str)] = &[
+    ("kubernetes/list-pods", "to capture how pods are"),
+    ("kubernetes/list-objects", "to capture workloads and pods as objects, without the values of their variables"),
+    ("kubernetes/list-events", "to capture what the cluster noted"),
+    ("kubernetes/list-usage", "to capture what containers use"),
+    ("kubernetes/read-log", "to capture the last lines of containers, and of those before that ended"),
+];
+
+/// Objects of one page, and pages of one resource.
+const PAGE: u32 = 50;
+const PAGES: usize = 20;
+
+/// Most events, and logs of one namespace.
+const EVENTS: usize = 1000;
+const LOGS: usize = 150;
+
+/// What is left out of objects wherever it stands: it is typed by people and programs, and passwords are typed as well.
+const LEFT_OUT: [&str; 7] = ["args", "command", "httpHeaders", "data", "binaryData", "stringData", "volumeAttributes"];
+
+/// Annotations that are kept; all others are whatever somebody's tool wrote.
+const ANNOTATIONS: [&str; 2] = ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/restartedAt"];
+
+/// Capture a namespace.
+pub fn capture(capture: &mut Capture, target: &str, params: &Params) {
+    let base = format!("kubernetes/{target}");
+    let pods = capture.ask(&format!("{base}/pods"), || kubernetes::list_pods(target, &params.labels));
+    let pods = pods.map(|mut pods| {
+        pods.sort_by_key(|pod| !is_troubled(pod));
+        capture.list(File::whole(format!("{base}/pods.jsonl"), lines::of(pods.iter().map(of_pod))));
+        pods
+    });
+    if params.wants(Extra::Events) {
+        let part = format!("{base}/events");
+        if let Some(events) = capture.ask(&part, || kubernetes::list_events(target, None)) {
+            capture.list(events_file(format!("{part}.jsonl"), events, params));
+        }
+    }
+    if params.wants(Extra::Usage) {
+        let part = format!("{base}/usage");
+        if let Some(usage) = capture.ask(&part, || kubernetes::list_usage(target, &params.labels)) {
+            capture.list(File::whole(format!("{part}.jsonl"), lines::of(usage.iter().map(of_usage))));
+        }
+    }
+    if params.wants(Extra::Objects) {
+        params.resources.iter().for_each(|resource| objects(capture, target, resource, params));
+    }
+    if params.wants(Extra::Logs) {
+        match pods {
+            Some(pods) => logs(capture, target, &pods, params),
+            None => capture.miss(&format!("{base}/logs"), "the pods are not known"),
+        }
+    }
+}
+
+/// Whether a pod is not as it should be.
+fn is_troubled(pod: &Pod) -> bool {
+    let fine = pod.ready || pod.phase == "Succeeded";
+    !fine || pod.containers.iter().any(|container| container.restarts > 0)
+}
+
+fn of_pod(pod: &Pod) -> Value {
+    json!({
+        "name": pod.name, "phase": pod.phase, "reason": pod.reason, "ready": pod.ready, "node": pod.node,
+        "age_seconds": pod.age.round(), "containers": pod.containers.iter().map(of_container).collect::<Vec<_>>(),
+    })
+}
+
+fn of_container(container: &Container) -> Value {
+    json!({
+        "name": container.name, "image": container.image, "ready": container.ready, "restarts": container.restarts,
+        "state": container.state, "reason": container.reason, "last_end_reason": container.last_end_reason,
+        "last_exit_code": container.last_exit_code, "requests": of_quantities(&container.requests),
+        "limits": of_quantities(&container.limits),
+    })
+}
+
+fn of_quantities(quantities: &Quantities) -> Value {
+    json!({ "cpu": quantities.cpu, "memory": quantities.memory })
+}
+
+fn of_usage(usage: &Usage) -> Value {
+    json!({
+        "pod": usage.pod.name, "container": usage.pod.container, "cpu_cores": usage.cpu, "memory_bytes": usage.memory,
+    })
+}
+
+/// The newest first, as they come.
+fn events_file(path: String, events: Vec<Event>, params: &Params) -> File {
+    let recent: Vec<Event> = events.into_iter().filter(|event| clock::age(event.last_seen) <= params.since).collect();
+    let event = |event: &Event| {
+        json!({
+            "seconds_ago": clock::age(event.last_seen).round(), "severity": event.severity, "reason": event.reason,
+            "object": event.object, "count": event.count, "message": event.message,
+        })
+    };
+    let cut = (recent.len() > EVENTS).then(|| format!("the newest {EVENTS} of {} events", recent.len()));
+    File { path, text: lines::of(recent.iter().take(EVENTS).map(event)), cut }
+}
+
+fn objects(capture: &mut Capture, target: &str, resource: &str, params: &Params) {
+    let part = format!("kubernetes/{target}/objects/{}", file_name(resource));
+    let Some((objects, is_whole)) = capture.ask(&part, || list_objects(target, resource, params)) else { return };
+    let cut = (!is_whole).then(|| format!("the first {} objects; there are more", objects.len()));
+    capture.list(File { path: format!("{part}.jsonl"), text: lines::of(objects), cut });
+}
+
+/// The objects without what could be a secret, and whether these are all.
+fn list_objects(target: &str, resource: &str, params: &Params) -> Result<(Vec<Value>, bool), Error> {
+    let mut query = ObjectQuery::all(target, resource, PAGE);
+    if resource == "pods" {
+        query = query.labelled(&params.labels);
+    }
+    let (mut objects, mut bytes) = (Vec::new(), 0);
+    for _ in 0..PAGES {
+        let page = kubernetes::list_objects(&query)?;
+        bytes += page.items.iter().map(String::len).sum::<usize>();
+        // What is no JSON, no API server says.
+        objects.extend(page.items.iter().filter_map(|item| serde_json::from_str(item).ok()).map(without_secrets));
+        match page.next {
+            None => return Ok((objects, true)),
+            // There is no room for more.
+            Some(_) if bytes > 2 * params.max_bytes => break,
+            Some(mark) => query = query.after(&mark),
+        }
+    }
+    Ok((objects, false))
+}
+
+/// An object in which only names are left where somebody could have typed a password. The agent has left out the values of
+/// variables before.
+fn without_secrets(object: Value) -> Value {
+    match object {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| {
+                let kept = match name.as_str() {
+                    "annotations" => annotations(value),
+                    "terminated" => without_secrets(without_last_words(value)),
+                    known if LEFT_OUT.contains(&known) => Value::from("[left out]"),
+                    _ => without_secrets(value),
+                };
+                (name, kept)
+            });
+            Value::Object(fields.collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_secrets).collect()),
+        plain => plain,
+    }
+}
+
+/// How a container ended, without the message that it left, which often is the end of its log.
+fn without_last_words(mut end: Value) -> Value {
+    if let Some(message) = end.get_mut("message") {
+        *message = Value::from("[left out]");
+    }
+    end
+}
+
+fn annotations(annotations: Value) -> Value {
+    let Value::Object(annotations) = annotations else { return Value::Null };
+    let kept: Map<String, Value> = annotations
+        .into_iter()
+        .map(|(name, value)| {
+            let value = if ANNOTATIONS.contains(&name.as_str()) { value } else { Value::from("[left out]") };
+            (name, value)
+        })
+        .collect();
+    Value::Object(kept)
+}
+
+/// The last lines of each container, and of the one before that ended. One that has none is not missing.
+fn logs(capture: &mut Capture, target: &str, pods: &[Pod], params: &Params) {
+    let base = format!("kubernetes/{target}/logs");
+    let mut lost: Vec<String> = Vec::new();
+    let (mut count, mut had) = (0, 0);
+    for pod in pods.iter().take(params.pods) {
+        for container in &pod.containers {
+            let runs = if container.restarts > 0 { &[false, true][..] } else { &[false] };
+            for previous in runs.iter().copied() {
+                count += 1;
+                let place = format!("{}/{}{}", pod.name, container.name, if previous { ".previous" } else { "" });
+                if count > LOGS {
+                    lost.push(format!("{place}: there are more than {LOGS} logs"));
+                    continue;
+                }
+                match read(capture, target, pod, container, previous, params) {
+                    Ok(page) => {
+                        had += 1;
+                        capture.log(log_file(format!("{base}/{}.log", file_path(&place)), &page, params));
+                    }
+                    Err(why) => lost.push(format!("{place}: {why}")),
+                }
+            }
+        }
+    }
+    if had > 0 {
+        capture.had();
+    }
+    if pods.len() > params.pods {
+        let left = human::plural((pods.len() - params.pods) as u64, "pod");
+        capture.list(File::whole(
+            format!("{base}-left-out.txt"),
+            format!("Logs are of {} pods, those in trouble first; {left} more are not among them.\n", params.pods),
+        ));
+    }
+    if !lost.is_empty() {
+        let why = format!("{} of {count} logs cannot be had: {}", lost.len(), lost.join("; "));
+        capture.miss(&base, &why);
+    }
+}
+
+fn read(
+    capture: &mut Capture,
+    target: &str,
+    pod: &Pod,
+    container: &Container,
+    previous: bool,
+    params: &Params,
+) -> Result<LogPage, String> {
+    let query = LogQuery::last(params.lines, params.lines);
+    // The run before ended before, and its last words are wanted however long ago they were.
+    let query = if previous { query.previous() } else { query.since(params.since) };
+    let place = PodRef::of(target, pod, &container.name);
+    let read = capture.attempt(|| kubernetes::read_log(&place, &query));
+    match read {
+        // A container that was never started has no log, and the pods say why.
+        Err(_) if !previous && container.state == "waiting" && container.restarts == 0 => {
+            Ok(LogPage { lines: Vec::new(), next: None })
+        }
+        read => read,
+    }
+}
+
+fn log_file(path: String, page: &LogPage, params: &Params) -> File {
+    let is_full = page.lines.len() >= params.lines as usize || page.next.is_some();
+    let cut = is_full.then(|| format!("the last {} lines; there may be more", page.lines.len()));
+    File { path, text: page.lines.iter().map(|line| format!("{}\n", line.text)).collect(), cut }
+}
+
+/// A name that the API server gave, as one of a file: it may consist of other signs only where somebody plays a cluster.
+fn file_name(name: &str) -> String {
+    file_path(name).replace('/', "-")
+}
+
+fn file_path(path: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/') { c } else { '-' };
+    path.chars().map(plain).collect::<String>().replace("/.", "/-")
+}
