@@ -65,11 +65,11 @@ pub(super) enum Start {
 }
 
 /// Winds up after a run, also after one that ended in a panic: its sweep must not seem to be at work for ever.
-struct WindUp(Arc<Inner>, usize);
+struct WindUp(Arc<Inner>, usize, SweepRunId);
 
 impl Drop for WindUp {
     fn drop(&mut self) {
-        self.0.wind_up(self.1);
+        self.0.wind_up(self.1, self.2);
     }
 }
 
@@ -83,6 +83,11 @@ impl Work {
     /// The run that is under way.
     pub(super) fn current(&self) -> Option<&SweepRun> {
         self.current.as_ref().map(|current| &current.begun)
+    }
+
+    /// That run is over. Another one may be under way already.
+    fn leave(&mut self, run: SweepRunId) {
+        self.current.take_if(|current| current.begun.id == run);
     }
 }
 
@@ -159,7 +164,7 @@ impl Inner {
         (started, durable): (oneshot::Sender<Result<(), StoreError>>, watch::Sender<bool>),
         tell: watch::Sender<Option<Arc<SweepRun>>>,
     ) {
-        let _wind_up = WindUp(Arc::clone(&self), index);
+        let _wind_up = WindUp(Arc::clone(&self), index, run.id);
         let watch = &self.watch(index);
         match self.record_start(watch, &run).await {
             Ok(Claimed::Now) => {}
@@ -189,7 +194,11 @@ impl Inner {
         let run = concluded(run, ended, self.books.clock.now());
         log_end(&run);
         match watch.ledger.enter(run.clone(), &self.books).await {
-            Ok(()) => drop(tell.send_replace(Some(Arc::new(run)))),
+            Ok(()) => {
+                // First: whoever hears of the end and asks again begins a run of their own.
+                watch.work().leave(run.id);
+                tell.send_replace(Some(Arc::new(run)));
+            }
             Err(error) => tracing::error!(%error, "the end of a sweep is lost; it will be shown as interrupted"),
         }
     }
@@ -227,10 +236,14 @@ impl Inner {
     }
 
     /// The run is over: start what waited for that.
-    fn wind_up(self: &Arc<Self>, index: usize) {
+    fn wind_up(self: &Arc<Self>, index: usize, run: SweepRunId) {
         let watch = &self.watch(index);
         let mut work = watch.work();
-        work.current = None;
+        work.leave(run);
+        if work.current.is_some() {
+            // What waits waits for that one.
+            return;
+        }
         if !watch.is_configured() {
             work.waiting = None;
             // It may have come to a verdict since it went.

@@ -133,3 +133,15 @@ async fn who_joins_a_sweep_is_not_told_before_its_start_is_recorded() {
     assert_eq!(first.id, joined.id);
     assert!(agent.store.sweep_run(first.id).await.unwrap().is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_after_hearing_of_the_end_gets_a_run_of_their_own() {
+    let place = Place::new(vec![Sweep { timetable: None, ..sweep("health") }]);
+    let agent = place.open().await;
+    let mut before = None;
+    for _ in 0..200 {
+        let run = agent.scheduler.run_now(&name("health"), Actor("alice".to_owned())).await.unwrap();
+        let ended = tokio::time::timeout(PATIENCE, run.finished()).await.unwrap().unwrap();
+        assert_ne!(before.replace(ended.id), Some(ended.id));
+    }
+}
