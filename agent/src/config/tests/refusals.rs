@@ -119,6 +119,28 @@ fn each_bad_file_earns_its_message() {
             ],
         ),
         (
+            "replicas",
+            "targets: { kubernetes: { prod: { namespace: shop } } }\n\
+             replicas: { kubernetes: qa, name: { env: KEY }, key: { env: KEY }, lease: A_b, term: 1500ms }",
+            &[
+                "2:25: replicas.kubernetes: there is no kubernetes target `qa`; choose from prod",
+                "2:35: replicas.name: what this leads to is no name of a replica: up to 63 lower-case letters, digits, `-` and `.`",
+                "2:54: replicas.key: the key has 14 bytes and needs 32 at least; `openssl rand -hex 32` makes a good one",
+                "2:75: replicas.lease: `A_b` is no name of an object: up to 63 lower-case letters, digits, `-` and `.`",
+                "2:86: replicas.term: `1500ms` is out of range; the least is 3s, the most 5m",
+            ],
+        ),
+        (
+            "replicas that lack something",
+            "targets: { kubernetes: { prod: { namespace: shop } } }\n\
+             replicas: { kubernetes: prod, term: 3500ms }",
+            &[
+                "2:11: replicas: `name` is missing",
+                "2:11: replicas: `key` is missing",
+                "2:37: replicas.term: a term is a whole number of seconds",
+            ],
+        ),
+        (
             "a key that is short",
             "auth: { key: { env: KEY } }",
             &["1:14: auth.key: the key has 14 bytes and needs 32 at least; `openssl rand -hex 32` makes a good one"],

@@ -20,12 +20,13 @@ pub(in crate::config) fn parse_sample(name: &str, text: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("pg-main-url"), "postgres://u:p@h/d\n").unwrap();
     fs::write(directory.path().join("paramedic-token-key"), "0".repeat(64)).unwrap();
+    fs::write(directory.path().join("paramedic-replicas-key"), "0".repeat(64)).unwrap();
     fs::write(directory.path().join("internal-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     let text = text.replace("/run/secrets", directory.path().to_str().unwrap());
     let environment = |name: &str| match name {
         name if name.starts_with("PG") => Ok("postgres://u:p@h/d".to_owned()),
         name if name.contains("REDIS") => Ok("redis://h".to_owned()),
-        name if name.ends_with("TOKEN_KEY") => env("TOKEN_KEY"),
+        name if name.ends_with("_KEY") => env("TOKEN_KEY"),
         _ => Ok("secret".to_owned()),
     };
     match Config::parse(&text, Path::new(name), &environment) {

@@ -4,8 +4,8 @@ use rusqlite::types::Value;
 
 use super::*;
 use crate::domain::{
-    Anchor, Approval, ChangeCall, Difference, Done, Fact, Fate, Freeze, FreezeId, Help, Helped, Inverse, Lease,
-    LeaseState, Operation, Plan, PlannedChange, Preview, RunChanges, Scope, Undo,
+    Anchor, Approval, ChangeCall, ChangeRecord, Difference, Done, Fact, Fate, Freeze, FreezeId, Help, Helped, Inverse,
+    Lease, LeaseState, Operation, Plan, PlannedChange, Preview, RunChanges, Scope, Undo,
 };
 use crate::store::chain::rows;
 
@@ -683,4 +683,56 @@ async fn a_crash_at_any_moment_leaves_a_sound_chain() {
     crash("the result").await;
     end(&store, &apply).await;
     crash("the end").await;
+}
+
+#[tokio::test]
+async fn a_run_on_a_lease_is_passed_on_whole_and_marked_when_another_one_gave_it_back() {
+    let (place, other) = (Place::new(), Place::new());
+    let (owner, adopter) = (place.open(), other.open());
+    let lease =
+        |run: RunId| Lease { run, until: MARCH.after(HOUR), state: LeaseState::Held, detail: None, ended_by: None };
+    let run = Run { mode: Mode::Apply, ..run_at(MARCH) };
+    let run = Run { changes: RunChanges { lease: Some(lease(run.id)), ..RunChanges::default() }, ..run };
+    owner.start_run(run.clone()).await.unwrap();
+    let fates =
+        [Fate::Applied(done()), Fate::Unchanged, Fate::Conflict("moved".to_owned()), Fate::Unknown("lost".to_owned())];
+    for (position, fate) in (1..).zip(fates) {
+        owner.intend(intent(&run, pause(position, None)), bounds()).await.unwrap();
+        owner.settle(run.id, position, fate, None).await.unwrap();
+    }
+    end(&owner, &run).await;
+    let made = owner.run(run.id).await.unwrap().unwrap();
+
+    let lent = read_lent(&lent_record(&made).unwrap(), "paramedic-0").unwrap();
+    for _ in 0..2 {
+        adopter.adopt_lent(lent.clone(), MARCH.after(HOUR)).await.unwrap();
+    }
+    let adopted = adopter.run(run.id).await.unwrap().unwrap();
+    let told = |run: &Run| {
+        let tell =
+            |change: &ChangeRecord| (change.position, change.planned.clone(), change.fate.clone(), change.undone_by);
+        run.changes.made.iter().map(tell).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&adopted), told(&made));
+    assert_eq!((&adopted.plugin, &adopted.params, &adopted.actor), (&made.plugin, &made.params, &made.actor));
+    assert_eq!(adopter.leases().await.unwrap(), [lease(run.id)]);
+    assert_eq!(adopter.unknown_changes().await.unwrap().len(), 1, "what its owner did not know can be found out here");
+    assert_eq!(broken(&adopter, None).await, None);
+    assert_eq!(adopter.verify().await.unwrap(), Vec::<String>::new());
+
+    let undo = RunId::new(MARCH);
+    owner.returned_elsewhere(run.id, Some(undo), "given back by another".to_owned()).await.unwrap();
+    let known = owner.run(run.id).await.unwrap().unwrap();
+    let undone: Vec<_> = known.changes.made.iter().map(|change| change.undone_by).collect();
+    assert_eq!(undone, [Some(undo), None, None, None]);
+    let ended = known.changes.lease.unwrap();
+    assert_eq!(
+        (ended.state, ended.ended_by, ended.detail.as_deref()),
+        (LeaseState::Ended, Some(undo), Some("given back by another"))
+    );
+    assert_eq!(broken(&owner, None).await, None);
+
+    let damaged = lent_record(&made).unwrap().replace("\"form\":1", "\"form\":2");
+    assert!(matches!(read_lent(&damaged, "a"), Err(StoreError::Invalid(why)) if why.contains("form")));
+    assert!(matches!(read_lent("{}", "a"), Err(StoreError::Invalid(_))));
 }
