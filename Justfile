@@ -84,6 +84,11 @@ replicas rounds="100": guests plugins
     cargo build --locked {{ native }}
     PARAMEDIC_REPLICA_ROUNDS={{ rounds }} cargo test --locked {{ native }} --test replicas -- --nocapture whatever
 
+# Runs the scenarios of a cluster on the control plane that KUBEBUILDER_ASSETS, or KUBECONFIG and PARAMEDIC_TEST_NAMESPACE, lead to.
+cluster *args: _control_plane guests plugins
+    cargo build --locked {{ native }}
+    cargo test --locked {{ native }} --no-fail-fast --test kubernetes_mitigations --test kubernetes_rbac -- --test-threads 1 {{ if args == "" { "on_a_control_plane::" } else { "on_a_control_plane::" + args } }}
+
 # Makes trouble in real services and shows the agent finding it; `--once` ends by itself.
 demo *args: plugins _bullmq
     cargo build --locked {{ native }}
@@ -113,6 +118,14 @@ _deny:
 # New advisories come without a change of ours, and from the network.
 _advisories:
     cargo deny --locked check advisories
+
+# Whether the environment names a control plane.
+_control_plane:
+    #!/usr/bin/env bash
+    if [[ -z ${KUBEBUILDER_ASSETS:-} && ( -z ${KUBECONFIG:-} || -z ${PARAMEDIC_TEST_NAMESPACE:-} ) ]]; then
+        echo "set KUBEBUILDER_ASSETS, or KUBECONFIG and PARAMEDIC_TEST_NAMESPACE; see docs/development.md" >&2
+        exit 1
+    fi
 
 # Builds every component below a folder and puts it where the tests and the demo look: <kind>/<name>.wasm.
 _components kind folder:

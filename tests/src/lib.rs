@@ -14,6 +14,7 @@ pub mod bullmq;
 pub mod canaries;
 pub mod components;
 pub mod http;
+pub mod kubernetes;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -18,7 +18,7 @@ pub fn free() -> anyhow::Result<u16> {
 pub fn with_free<T>(mut start: impl FnMut(u16) -> anyhow::Result<T>) -> anyhow::Result<T> {
     for _ in 1..ATTEMPTS {
         match start(free()?) {
-            Err(error) if format!("{error:#}").contains("Address already in use") => {}
+            Err(error) if format!("{error:#}").to_lowercase().contains("address already in use") => {}
             outcome => return outcome,
         }
     }

@@ -1,41 +1,53 @@
-//! What an on-call engineer does to a cluster: plan, look, apply, undo; through the agent and a stand-in API server whose
-//! controllers are at work.
+//! What an on-call engineer does to a cluster: plan, look, apply, undo; through the agent and an API server whose controllers are at
+//! work. Each scenario is written once, and runs on the stand-in and, where there is one, on a real control plane.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::process::Command;
 
-use kubernetes_stand_in::Cluster;
 use paramedic_tests::agent::{self, Agent, Home};
 use paramedic_tests::api::Answer;
 use paramedic_tests::canaries::{self, Canaries};
-use paramedic_tests::{access, components, secret};
+use paramedic_tests::kubernetes::{Images, Served, Stage};
+use paramedic_tests::{access, components, secret, wait};
 use serde_json::{Value, json};
 
-/// Between two steps of the controllers.
-const STEP: Duration = Duration::from_millis(20);
-
-/// What an image is called that no node can pull.
-const BAD_IMAGE: &str = "example.invalid/does-not-exist:2";
+paramedic_tests::scenarios! {
+    api: [
+        a_workload_is_scaled_within_its_bounds_and_back,
+        several_workloads_are_one_plan_and_one_undo,
+    ],
+    controllers: [
+        a_restart_is_followed_to_its_end_with_its_progress,
+        variables_are_set_and_removed_and_given_back_as_they_were,
+        an_image_is_set_and_one_that_does_not_become_ready_is_given_back,
+        a_rollout_that_is_stuck_is_not_waited_for,
+        resources_are_set_within_their_bounds_and_given_back,
+        a_bad_release_is_rolled_back_to_the_revision_that_is_ready,
+        a_service_is_drained_until_its_endpoints_are_gone_and_attached_again,
+        a_restore_is_the_operators_job_and_is_followed_to_its_end,
+        no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_keeps,
+    ],
+}
 
 struct Ward {
-    cluster: Arc<Cluster>,
     agent: Agent,
     token: String,
-    controllers: Option<JoinHandle<()>>,
-    is_over: Arc<AtomicBool>,
+    /// What the agent has for the cluster.
+    account_token: String,
+    // Behind the agent, which is to end first.
+    stage: Stage,
 }
 
 impl Ward {
-    /// A cluster that moves, and an agent with one mitigation and these grants on it.
-    async fn with(plugin: &str, grants: Value) -> Self {
-        let cluster = Arc::new(Cluster::seeded_now().await.unwrap());
+    /// A shop in a cluster that moves, and an agent with one mitigation and these grants on it.
+    fn with(stage: Stage, plugin: &str, grants: Value) -> Self {
+        stage.open_shop().unwrap();
         let (home, address, token) = (Home::new().unwrap(), agent::free_address().unwrap(), secret::random());
         let secrets = Home::new().unwrap();
-        secrets.write("kubeconfig", &cluster.kubeconfig("agent", "shop")).unwrap();
+        let account_token = stage.token("agent").unwrap();
+        secrets.write("kubeconfig", &stage.kubeconfig(&account_token).unwrap()).unwrap();
         let mut plugins = json!({});
         // A release that went wrong is made by the one and mended by the other.
         for name in [plugin, "k8s-set-image"] {
@@ -44,7 +56,7 @@ impl Ward {
                 "limits": { "deadline": "15m" },
                 "grants": [rollouts(), json!({
                     "kubernetes": "prod", "verbs": ["set-image"], "objects": ["deployment/api", "deployment/billing"],
-                    "images": ["example.invalid/*"],
+                    "images": [stage.images().all],
                 })],
             });
         }
@@ -55,15 +67,13 @@ impl Ward {
             "server": { "listen": address },
             "auth": access::auth(&home, &[("alice", "responder", &token)]).unwrap(),
             "targets": { "kubernetes": { "prod": {
-                "namespace": "shop", "kubeconfig": { "file": secrets.path().join("kubeconfig") },
+                "namespace": stage.namespace(), "kubeconfig": { "file": secrets.path().join("kubeconfig") },
             } } },
             "plugins": plugins,
         });
         let agent = Agent::start_with(home, &configuration.to_string(), &address, &["--log", "debug"]).unwrap();
         drop(secrets);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let controllers = Some(set_going(&cluster, &is_over));
-        Self { cluster, agent, token, controllers, is_over }
+        Self { agent, token, account_token, stage }
     }
 
     fn post(&self, path: &str, body: &Value) -> Answer {
@@ -97,24 +107,12 @@ impl Ward {
         assert_eq!(undone["outcome"]["status"], "ok", "{undone}");
     }
 
-    /// Wait until the newest template of a Deployment is rolled out.
-    async fn rolled_out(&self, name: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let is_done = || {
-            let object = self.object("apps/v1/Deployment", name);
-            let (status, wanted) = (&object["status"], &object["spec"]["replicas"]);
-            let counts = ["replicas", "updatedReplicas", "availableReplicas"];
-            status["observedGeneration"] == object["metadata"]["generation"]
-                && counts.iter().all(|count| status[*count] == *wanted)
-        };
-        while !is_done() {
-            assert!(Instant::now() < deadline, "{}", self.object("apps/v1/Deployment", name));
-            tokio::time::sleep(STEP).await;
-        }
+    fn images(&self) -> &Images {
+        self.stage.images()
     }
 
     fn object(&self, kind: &str, name: &str) -> Value {
-        self.cluster.get(kind, "shop", name).unwrap()
+        self.stage.get(kind, name).unwrap().unwrap()
     }
 
     /// An object without what the cluster notes on it by itself.
@@ -137,30 +135,6 @@ impl Ward {
         let containers = object.pointer("/spec/template/spec/containers").unwrap().as_array().unwrap();
         containers.iter().find(|one| one["name"] == container).unwrap().clone()
     }
-}
-
-impl Drop for Ward {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(Err(_)) = self.controllers.take().map(JoinHandle::join) {
-            eprintln!("the controllers panicked");
-        }
-    }
-}
-
-/// The controllers of a cluster, in the time of this machine.
-fn set_going(cluster: &Arc<Cluster>, is_over: &Arc<AtomicBool>) -> JoinHandle<()> {
-    let (cluster, is_over) = (cluster.clone(), is_over.clone());
-    std::thread::spawn(move || {
-        let mut then = Instant::now();
-        while !is_over.load(Ordering::Relaxed) {
-            cluster.controllers().progress();
-            std::thread::sleep(STEP);
-            let now = Instant::now();
-            cluster.advance(now - then);
-            then = now;
-        }
-    })
 }
 
 fn rollouts() -> Value {
@@ -205,32 +179,39 @@ fn differences(run: &Value) -> Vec<String> {
     changes.flat_map(|change| change["differences"].as_array().unwrap().iter().map(one)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_is_followed_to_its_end_with_its_progress() {
-    let ward =
-        Ward::with("k8s-rollout-restart", json!([rollouts(), change("restart", &["deployment/api"], json!({}))])).await;
+fn a_restart_is_followed_to_its_end_with_its_progress(stage: Stage) {
+    let ward = Ward::with(
+        stage,
+        "k8s-rollout-restart",
+        json!([rollouts(), change("restart", &["deployment/api"], json!({}))]),
+    );
     let plan = ward.plan("k8s-rollout-restart", &json!({ "name": "api" }));
     assert_says(&plan, "ok", "would restart prod/deployment/api");
     assert_eq!(plan["plan"]["changes"][0]["reversible"], false, "{plan}");
     let pods = || {
-        let pods = ward.cluster.list("v1/Pod", Some("shop")).into_iter();
+        let pods = ward.stage.list("v1/Pod").unwrap().into_iter();
         let of_api = pods.filter(|pod| pod["metadata"]["labels"]["app"] == "api");
-        of_api.map(|pod| pod["metadata"]["uid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        // Those that serve, and those that are on their way out.
+        let (going, serving): (Vec<_>, Vec<_>) =
+            of_api.partition(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+        [serving, going].map(|pods| pods.iter().map(|pod| pod["metadata"]["uid"].clone()).collect::<Vec<_>>())
     };
-    let before = pods();
+    let [before, _] = pods();
+    assert_eq!(before.len(), 3);
     let applied = ward.apply(&plan);
     assert_says(&applied, "ok", "restarted deployment api of prod, and deployment api is ready after");
-    assert!(pods().iter().all(|pod| !before.contains(pod)), "all pods are new");
+    assert!(pods()[0].iter().all(|pod| !before.contains(pod)), "all pods are new");
+    let is_done = || pods().iter().flatten().all(|pod| !before.contains(pod));
+    wait::until("those of before to be gone", || Ok(is_done().then_some(()))).unwrap();
     let told: Vec<_> = applied["log"].as_array().unwrap().iter().map(ToString::to_string).collect();
     assert!(told.len() > 1 && told.last().unwrap().contains("complete"), "{told:?}");
     assert_cannot_undo(&ward.plan_undo(&applied));
     assert_refused(&ward.plan("k8s-rollout-restart", &json!({ "name": "billing" })), "deployment/billing");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_workload_is_scaled_within_its_bounds_and_back() {
+fn a_workload_is_scaled_within_its_bounds_and_back(stage: Stage) {
     let grants = json!([change("scale", &["deployment/api"], json!({ "replicas": "2..20" }))]);
-    let ward = Ward::with("k8s-scale", grants).await;
+    let ward = Ward::with(stage, "k8s-scale", grants);
     let before = ward.written("apps/v1/Deployment", "api");
     let plan = ward.plan("k8s-scale", &json!({ "name": "api", "replicas": 10 }));
     assert_says(&plan, "ok", "would scale prod/deployment/api from 3 to 10");
@@ -250,11 +231,10 @@ async fn a_workload_is_scaled_within_its_bounds_and_back() {
     assert_refused(&ward.plan("k8s-scale", &json!({ "name": "worker", "replicas": 4 })), "deployment/worker");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn several_workloads_are_one_plan_and_one_undo() {
+fn several_workloads_are_one_plan_and_one_undo(stage: Stage) {
     let objects = ["deployment/api", "deployment/worker", "statefulset/redis"];
     let grants = json!([change("scale", &objects, json!({ "replicas": "1..20", "per_run": 5 }))]);
-    let ward = Ward::with("scale-emergency", grants).await;
+    let ward = Ward::with(stage, "scale-emergency", grants);
     let written = || ["api", "worker"].map(|name| ward.written("apps/v1/Deployment", name));
     let before = (written(), ward.written("apps/v1/StatefulSet", "redis"));
     let two = json!({ "workloads": [
@@ -288,11 +268,10 @@ async fn several_workloads_are_one_plan_and_one_undo() {
     assert_eq!((written(), ward.written("apps/v1/StatefulSet", "redis")), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn variables_are_set_and_removed_and_given_back_as_they_were() {
+fn variables_are_set_and_removed_and_given_back_as_they_were(stage: Stage) {
     let variables = ["MAINTENANCE_MODE", "LOG_LEVEL", "MODE", "CACHE_TTL", "DATABASE_POOL_MAX=1..50"];
     let on = |verb| change(verb, &["deployment/api", "deployment/billing"], json!({ "variables": variables }));
-    let ward = Ward::with("k8s-set-env", json!([rollouts(), on("set-env"), on("unset-env")])).await;
+    let ward = Ward::with(stage, "k8s-set-env", json!([rollouts(), on("set-env"), on("unset-env")]));
     let before = ["api", "billing"].map(|name| ward.written("apps/v1/Deployment", name));
     let maintenance = json!({ "name": "api", "set": { "MAINTENANCE_MODE": "true", "LOG_LEVEL": "debug" } });
     let plan = ward.plan("k8s-set-env", &maintenance);
@@ -332,22 +311,22 @@ async fn variables_are_set_and_removed_and_given_back_as_they_were() {
     assert_refused(&ward.plan("k8s-set-env", &json!({ "name": "api", "unset": ["PASSWORD"] })), "PASSWORD");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_image_is_set_and_one_that_does_not_become_ready_is_given_back() {
-    let ward = Ward::with("k8s-set-image", json!([])).await;
+fn an_image_is_set_and_one_that_does_not_become_ready_is_given_back(stage: Stage) {
+    let ward = Ward::with(stage, "k8s-set-image", json!([]));
     let before = ward.written("apps/v1/Deployment", "api");
     let image = |image: &str| json!({ "name": "api", "container": "api", "image": image });
-    let plan = ward.plan("k8s-set-image", &image("example.invalid/api:2"));
-    assert_says(&plan, "ok", "would set the image of api in prod/deployment/api to example.invalid/api:2");
-    assert_eq!(differences(&plan), ["image of api: example.invalid/api:1 -> example.invalid/api:2"]);
+    let plan = ward.plan("k8s-set-image", &image(&ward.images().second));
+    let Images { first, second, all, .. } = ward.images();
+    assert_says(&plan, "ok", &format!("would set the image of api in prod/deployment/api to {second}"));
+    assert_eq!(differences(&plan), [format!("image of api: {first} -> {second}")]);
     let applied = ward.apply(&plan);
-    assert_says(&applied, "ok", "to example.invalid/api:2, and deployment api is ready after");
-    assert_eq!(ward.container("apps/v1/Deployment", "api", "api")["image"], "example.invalid/api:2");
+    assert_says(&applied, "ok", &format!("to {second}, and deployment api is ready after"));
+    assert_eq!(ward.container("apps/v1/Deployment", "api", "api")["image"], *second);
     ward.undo(&applied);
     assert_eq!(ward.written("apps/v1/Deployment", "api"), before);
-    assert_refused(&ward.plan("k8s-set-image", &image("elsewhere.invalid/api:2")), "example.invalid/*");
+    assert_refused(&ward.plan("k8s-set-image", &image("elsewhere.invalid/api:2")), all);
 
-    let mut bad = image(BAD_IMAGE);
+    let mut bad = image(&ward.images().bad);
     bad["ready_within"] = json!(3);
     let plan = ward.plan("k8s-set-image", &bad);
     assert_says(&plan, "ok", "would set the image");
@@ -360,25 +339,27 @@ async fn an_image_is_set_and_one_that_does_not_become_ready_is_given_back() {
     assert_eq!(ward.written("apps/v1/Deployment", "api"), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rollout_that_is_stuck_is_not_waited_for() {
-    let ward = Ward::with("k8s-set-image", json!([])).await;
+fn a_rollout_that_is_stuck_is_not_waited_for(stage: Stage) {
+    let ward = Ward::with(stage, "k8s-set-image", json!([]));
     // Its deadline for progress is five seconds.
     let bad = json!({
-        "name": "billing", "container": "billing", "image": BAD_IMAGE, "ready_within": 200,
+        "name": "billing", "container": "billing", "image": ward.images().bad, "ready_within": 200,
         "give_back_if_not_ready": false,
     });
     let applied = ward.apply(&ward.plan("k8s-set-image", &bad));
     assert_says(&applied, "critical", "it is stuck: no progress for 5 s");
     assert!(applied["outcome"].get("labels").is_none_or(|labels| *labels == json!([])), "{applied}");
-    assert_eq!(ward.container("apps/v1/Deployment", "billing", "billing")["image"], BAD_IMAGE, "it is left as it is");
+    assert_eq!(
+        ward.container("apps/v1/Deployment", "billing", "billing")["image"],
+        ward.images().bad,
+        "it is left as it is"
+    );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn resources_are_set_within_their_bounds_and_given_back() {
+fn resources_are_set_within_their_bounds_and_given_back(stage: Stage) {
     let bounds = json!({ "memory": "64Mi..4Gi", "cpu": "50m..2" });
     let objects = ["deployment/billing", "statefulset/redis"];
-    let ward = Ward::with("k8s-set-resources", json!([rollouts(), change("set-resources", &objects, bounds)])).await;
+    let ward = Ward::with(stage, "k8s-set-resources", json!([rollouts(), change("set-resources", &objects, bounds)]));
     let before = (ward.written("apps/v1/Deployment", "billing"), ward.written("apps/v1/StatefulSet", "redis"));
     let billing = json!({
         "name": "billing", "container": "billing", "requests": { "memory": "128Mi" },
@@ -410,13 +391,12 @@ async fn resources_are_set_within_their_bounds_and_given_back() {
     assert_refused(&ward.plan("k8s-set-resources", &greedy), "64Mi");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_release_is_rolled_back_to_the_revision_that_is_ready() {
+fn a_bad_release_is_rolled_back_to_the_revision_that_is_ready(stage: Stage) {
     let grants = json!([rollouts(), change("rollback", &["deployment/api"], json!({}))]);
-    let ward = Ward::with("k8s-rollback", grants).await;
+    let ward = Ward::with(stage, "k8s-rollback", grants);
     let before = ward.written("apps/v1/Deployment", "api");
     let bad = json!({
-        "name": "api", "container": "api", "image": BAD_IMAGE, "ready_within": 2, "give_back_if_not_ready": false,
+        "name": "api", "container": "api", "image": ward.images().bad, "ready_within": 2, "give_back_if_not_ready": false,
     });
     let broken = ward.apply(&ward.plan("k8s-set-image", &bad));
     assert_says(&broken, "critical", "is not ready");
@@ -424,7 +404,7 @@ async fn a_bad_release_is_rolled_back_to_the_revision_that_is_ready() {
 
     let plan = ward.plan("k8s-rollback", &json!({ "name": "api" }));
     assert_says(&plan, "ok", "would roll prod/deployment/api back to revision 1 (api-");
-    assert!(differences(&plan)[1].ends_with(&format!("{BAD_IMAGE} -> example.invalid/api:1")), "{plan}");
+    assert!(differences(&plan)[1].ends_with(&format!("{} -> {}", ward.images().bad, ward.images().first)), "{plan}");
     let applied = ward.apply(&plan);
     assert_says(&applied, "ok", "rolled deployment api of prod back to revision 1 (api-");
     assert!(applied["outcome"]["summary"].as_str().unwrap().contains("is ready after"), "{applied}");
@@ -434,16 +414,15 @@ async fn a_bad_release_is_rolled_back_to_the_revision_that_is_ready() {
     assert_refused(&ward.plan("k8s-rollback", &json!({ "name": "billing" })), "deployment/billing");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_is_drained_until_its_endpoints_are_gone_and_attached_again() {
+fn a_service_is_drained_until_its_endpoints_are_gone_and_attached_again(stage: Stage) {
     let slices = json!({
         "kubernetes": "prod", "verbs": ["list-objects"], "resources": ["endpointslices.discovery.k8s.io"],
     });
     let grants = json!([slices, change("detach-service", &["service/api"], json!({}))]);
-    let ward = Ward::with("drain-traffic", grants).await;
+    let ward = Ward::with(stage, "drain-traffic", grants);
     let before = ward.written("v1/Service", "api");
     let endpoints = || {
-        let slices = ward.cluster.list("discovery.k8s.io/v1/EndpointSlice", Some("shop")).into_iter();
+        let slices = ward.stage.list("discovery.k8s.io/v1/EndpointSlice").unwrap().into_iter();
         let of_api = slices.filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "api");
         of_api.map(|slice| slice["endpoints"].as_array().map_or(0, Vec::len)).sum::<usize>()
     };
@@ -461,21 +440,20 @@ async fn a_service_is_drained_until_its_endpoints_are_gone_and_attached_again() 
     assert_refused(&ward.plan("drain-traffic", &json!({ "service": "postgres" })), "service/postgres");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_is_the_operators_job_and_is_followed_to_its_end() {
+fn a_restore_is_the_operators_job_and_is_followed_to_its_end(stage: Stage) {
     let jobs = json!({ "kubernetes": "prod", "verbs": ["get-object"], "resources": ["jobs.batch"] });
     let logs = json!({ "kubernetes": "prod", "verbs": ["read-logs"] });
     let start = change("run-job", &["cronjob/restore"], json!({ "variables": ["TARGET_TIME"] }));
-    let ward = Ward::with("pg-restore-pitr", json!([jobs, logs, start])).await;
+    let ward = Ward::with(stage, "pg-restore-pitr", json!([jobs, logs, start]));
     let params = json!({ "cron_job": "restore", "target_time": "2026-01-01T00:00:00Z" });
     let plan = ward.plan("pg-restore-pitr", &params);
     assert_says(&plan, "ok", "would start a job of prod/cronjob/restore");
-    assert_eq!(ward.cluster.list("batch/v1/Job", Some("shop")).len(), 0, "a plan starts nothing");
+    assert_eq!(ward.stage.list("batch/v1/Job").unwrap().len(), 0, "a plan starts nothing");
     assert!(differences(&plan).contains(&"TARGET_TIME of the job: - -> 2026-01-01T00:00:00Z".to_owned()), "{plan}");
     assert_eq!(plan["plan"]["changes"][0]["reversible"], false, "{plan}");
     let applied = ward.apply(&plan);
     assert_says(&applied, "ok", "restored to 2026-01-01T00:00:00Z within");
-    let jobs = ward.cluster.list("batch/v1/Job", Some("shop"));
+    let jobs = ward.stage.list("batch/v1/Job").unwrap();
     let env = &jobs[0]["spec"]["template"]["spec"]["containers"][0]["env"];
     let wanted = json!([
         { "name": "MODE", "value": "pitr" }, { "name": "TARGET_TIME", "value": "2026-01-01T00:00:00Z" },
@@ -484,9 +462,12 @@ async fn a_restore_is_the_operators_job_and_is_followed_to_its_end() {
     assert_cannot_undo(&ward.plan_undo(&applied));
 
     // From now on the restore fails.
-    let mut cron_job = ward.object("batch/v1/CronJob", "restore");
-    cron_job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]["sim/exit"] = json!("1");
-    ward.cluster.put(cron_job);
+    let failing = json!({
+        "metadata": { "labels": { "sim/exit": "1" } },
+        "spec": { "containers": [{ "name": "restore", "command": ["false"] }] },
+    });
+    let failing = json!({ "spec": { "jobTemplate": { "spec": { "template": failing } } } });
+    ward.stage.patch("batch/v1/CronJob", "restore", &failing).unwrap();
     let failed = ward.apply(&ward.plan("pg-restore-pitr", &params));
     assert_says(&failed, "critical", "BackoffLimitExceeded");
 
@@ -499,27 +480,23 @@ async fn a_restore_is_the_operators_job_and_is_followed_to_its_end() {
     assert!(refused["failure"]["message"].as_str().unwrap().contains("is in the future"), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_keeps() {
+fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_keeps(stage: Stage) {
     let grant = json!({
         "kubernetes": "prod", "verbs": ["set-env", "unset-env"], "objects": ["deployment/billing"],
         "variables": ["MODE", "API_KEY"], "per_run": 2, "per_hour": 100,
     });
-    let ward = Ward::with("k8s-set-env", json!([rollouts(), grant])).await;
+    let ward = Ward::with(stage, "k8s-set-env", json!([rollouts(), grant]));
     let [ours, theirs, hidden] = [(); 3].map(|()| secret::random());
-    let canaries = Canaries::of(&[&ours, &theirs, &hidden, ward.cluster.token("agent"), &ward.token]);
-    ward.cluster.put(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "billing", "namespace": "shop" },
-        "stringData": { "api-key": hidden },
-    }));
-    let mode_is = async |value: &str| {
-        let mut billing = ward.object("apps/v1/Deployment", "billing");
-        billing["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!(value);
-        billing["metadata"]["generation"] = json!(billing["metadata"]["generation"].as_u64().unwrap() + 1);
-        ward.cluster.put(billing);
-        ward.rolled_out("billing").await;
+    let canaries = Canaries::of(&[&ours, &theirs, &hidden, &ward.account_token, &ward.token]);
+    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: billing}, stringData: {api-key: VALUE}}";
+    ward.stage.apply(&secret.replace("VALUE", &hidden)).unwrap();
+    let mode_is = |value: &str| {
+        let container = json!({ "name": "billing", "env": [{ "name": "MODE", "value": value }] });
+        let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+        ward.stage.patch("apps/v1/Deployment", "billing", &patch).unwrap();
+        ward.stage.rolled_out("apps/v1/Deployment", "billing").unwrap();
     };
-    mode_is(&ours).await;
+    mode_is(&ours);
     let before = ward.written("apps/v1/Deployment", "billing");
     let set = json!({ "name": "billing", "set": { "MODE": "maintenance", "API_KEY": "none" } });
     let unset = json!({ "name": "billing", "unset": ["MODE", "API_KEY"] });
@@ -534,13 +511,13 @@ async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_kee
     }
     // Somebody else sets it between the plan and the apply, and between the apply and the undo.
     let plan = ward.plan("k8s-set-env", &set);
-    mode_is(&theirs).await;
+    mode_is(&theirs);
     let applied = ward.apply(&plan);
     let change = &applied["changes"][0];
     assert_eq!(change["fate"], "conflict", "{applied}");
     assert!(change["reason"].as_str().unwrap().starts_with("MODE of billing was a value ("), "{change}");
     let second = ward.apply(&ward.plan("k8s-set-env", &set));
-    mode_is(&theirs).await;
+    mode_is(&theirs);
     let refused = ward.plan_undo(&second);
     told.extend([applied, second, refused.json().unwrap()]);
     for answer in &told {
@@ -556,14 +533,11 @@ async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_kee
         }
     }
     let noted = || {
-        let events = ward.cluster.list("v1/Event", Some("shop")).into_iter();
+        let events = ward.stage.list("v1/Event").unwrap().into_iter();
         events.filter(|event| event["reportingComponent"] == "paramedic.dev/agent").collect::<Vec<_>>()
     };
     // Each apply and each undo is noted on the object, in its own time.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while noted().len() < 5 && Instant::now() < deadline {
-        tokio::time::sleep(STEP).await;
-    }
+    wait::until("each to be noted", || Ok((noted().len() >= 5).then_some(()))).unwrap();
     let events = noted();
     assert!(events.iter().all(|event| event["involvedObject"]["name"] == "billing"), "{events:?}");
     assert!(events.len() >= 5, "{events:?}");
@@ -573,4 +547,48 @@ async fn no_value_of_the_cluster_is_in_anything_that_a_change_shows_tells_or_kee
     for (path, bytes) in canaries::files_below(ward.agent.directory()).unwrap() {
         canaries.look(&path.display().to_string(), &bytes).unwrap();
     }
+}
+
+/// This program again, on the cluster of a kubeconfig; whether these scenarios passed, and what it printed.
+fn run_with(served: &Served, scenarios: &[&str]) -> (bool, String) {
+    let home = Home::new().unwrap();
+    home.write("kubeconfig", &served.kubeconfig().unwrap()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--exact").args(scenarios.iter().map(|name| format!("on_a_control_plane::{name}")));
+    command.env("KUBECONFIG", home.path().join("kubeconfig")).env("PARAMEDIC_TEST_NAMESPACE", "paramedic-test");
+    let output =
+        command.env_remove("PARAMEDIC_TEST_SIMULATED_NODES").env_remove("PARAMEDIC_TEST_IMAGES").output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.success(), said)
+}
+
+/// The namespaces and nodes of a cluster by their names.
+fn places(served: &Served) -> BTreeSet<String> {
+    let cluster = Stage::by_kubeconfig(&served.kubeconfig().unwrap(), "looking").unwrap();
+    let own = cluster.namespace().to_owned();
+    let all = ["v1/Namespace", "v1/Node"].map(|kind| cluster.list_everywhere(kind).unwrap()).concat();
+    let names = all.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+    names.filter(|name| *name != own).collect()
+}
+
+/// So that the way to a real cluster does not rot where there is none: to another process, by nothing but a kubeconfig.
+fn scenarios_pass_by_a_kubeconfig(served: &Served) {
+    let before = places(served);
+    let scenarios = [
+        "a_workload_is_scaled_within_its_bounds_and_back",
+        "variables_are_set_and_removed_and_given_back_as_they_were",
+    ];
+    let (passed, said) = run_with(served, &scenarios);
+    assert!(passed && said.contains("2 passed"), "{said}");
+    assert_eq!(places(served), before, "nothing is left");
+}
+
+#[test]
+fn scenarios_run_on_a_cluster_that_is_known_by_its_kubeconfig_alone() {
+    scenarios_pass_by_a_kubeconfig(&Served::start().unwrap());
+}
+
+#[test]
+fn scenarios_run_on_a_cluster_without_nodes() {
+    scenarios_pass_by_a_kubeconfig(&Served::start_without_nodes().unwrap());
 }

@@ -11,8 +11,12 @@ use std::time::Duration;
 
 use kubernetes_stand_in::{Cluster, Metrics, Usage};
 use paramedic_tests::agent::{self, Agent, Home};
-use paramedic_tests::{access, components, secret};
+use paramedic_tests::kubernetes::Stage;
+use paramedic_tests::{access, components, secret, wait};
 use serde_json::{Value, json};
+
+// The others need logs, metrics and pods in trouble, which the stand-in has at will, and tokens that are taken back.
+paramedic_tests::scenarios! { api: [what_the_agent_may_do_and_does_not_need_is_named], controllers: [] }
 
 const ROLE: &str = "rbac.authorization.k8s.io/v1/Role";
 
@@ -54,44 +58,33 @@ fn plugins() -> Value {
     })
 }
 
-/// A cluster, and an agent in it that has the rights that `paramedic rbac` printed and no others.
-struct Ward {
-    cluster: Cluster,
+/// An agent that is `paramedic` in a namespace.
+struct Deployed {
     agent: Agent,
+    namespace: String,
     token: String,
-    account_token: String,
 }
 
-impl Ward {
-    async fn start() -> Self {
-        let cluster = Cluster::seeded_now().await.unwrap();
-        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "paramedic", "namespace": "shop" } });
-        cluster.put(account);
-        cluster.apply(DAEMON).unwrap();
-        cluster.controllers().complete();
-        let pods = cluster.list("v1/Pod", Some("shop"));
-        let pod = pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == "api").unwrap();
-        let pod = pod["metadata"]["name"].as_str().unwrap();
-        cluster.log("shop", pod, "api", Duration::from_secs(60), "ERROR lost");
-        cluster.set_metrics(Metrics::There(Usage::default().with("shop", pod, "api", "10m", "10Mi")));
-
+impl Deployed {
+    fn start(kubeconfig: &str, namespace: &str) -> Self {
         let (home, address, token) = (Home::new().unwrap(), agent::free_address().unwrap(), secret::random());
-        let account_token = cluster.issue_token("shop", "paramedic", None).unwrap();
-        let kubeconfig = cluster.kubeconfig("agent", "shop").replace(cluster.token("agent"), &account_token);
-        home.write("kubeconfig", &kubeconfig).unwrap();
+        home.write("kubeconfig", kubeconfig).unwrap();
         let configuration = json!({
             "server": { "listen": address },
             "auth": access::auth(&home, &[("alice", "admin", &token)]).unwrap(),
-            "targets": { "kubernetes": { "prod": { "namespace": "shop", "kubeconfig": { "file": "kubeconfig" } } } },
+            "targets": { "kubernetes": { "prod": { "namespace": namespace, "kubeconfig": { "file": "kubeconfig" } } } },
             "plugins": plugins(),
         });
         let agent = Agent::start(home, &configuration.to_string(), &address).unwrap();
-        let ward = Self { cluster, agent, token, account_token };
-        let printed = ward.paramedic(&["rbac", "--service-account", "shop/paramedic"]);
+        Self { agent, namespace: namespace.to_owned(), token }
+    }
+
+    /// The Role and the binding that it needs.
+    fn printed(&self) -> String {
+        let printed = self.paramedic(&["rbac", "--service-account", &format!("{}/paramedic", self.namespace)]);
         assert!(printed.status.success(), "{}", said(&printed));
         println!("{}", said(&printed));
-        ward.cluster.apply(&said(&printed)).unwrap();
-        ward
+        said(&printed)
     }
 
     fn paramedic(&self, words: &[&str]) -> Output {
@@ -121,6 +114,42 @@ impl Ward {
             }
         }
         (failed, done)
+    }
+}
+
+/// A cluster, and an agent in it that has the rights that `paramedic rbac` printed and no others.
+struct Ward {
+    cluster: Cluster,
+    deployed: Deployed,
+    account_token: String,
+}
+
+impl std::ops::Deref for Ward {
+    type Target = Deployed;
+
+    fn deref(&self) -> &Deployed {
+        &self.deployed
+    }
+}
+
+impl Ward {
+    async fn start() -> Self {
+        let cluster = Cluster::seeded_now().await.unwrap();
+        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "paramedic", "namespace": "shop" } });
+        cluster.put(account);
+        cluster.apply(DAEMON).unwrap();
+        cluster.controllers().complete();
+        let pods = cluster.list("v1/Pod", Some("shop"));
+        let pod = pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == "api").unwrap();
+        let pod = pod["metadata"]["name"].as_str().unwrap();
+        cluster.log("shop", pod, "api", Duration::from_secs(60), "ERROR lost");
+        cluster.set_metrics(Metrics::There(Usage::default().with("shop", pod, "api", "10m", "10Mi")));
+
+        let account_token = cluster.issue_token("shop", "paramedic", None).unwrap();
+        let kubeconfig = cluster.kubeconfig("agent", "shop").replace(cluster.token("agent"), &account_token);
+        let deployed = Deployed::start(&kubeconfig, "shop");
+        cluster.apply(&deployed.printed()).unwrap();
+        Self { cluster, deployed, account_token }
     }
 
     fn set_rules(&self, rules: &[Value]) {
@@ -157,6 +186,22 @@ spec:
   template:
     metadata: {labels: {app: node-exporter}}
     spec: {containers: [{name: exporter, image: \"example.invalid/exporter:1\"}]}
+";
+
+/// Rights that nothing needs.
+const MORE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: more}
+rules:
+- {apiGroups: [\"\"], resources: [pods, secrets], verbs: [get, list, watch]}
+- {apiGroups: [apps], resources: [deployments], resourceNames: [api], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: more}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: more}
+subjects: [{kind: ServiceAccount, name: paramedic}]
 ";
 
 fn said(output: &Output) -> String {
@@ -233,29 +278,22 @@ async fn each_right_that_is_taken_away_is_named_with_what_breaks() {
     assert_eq!(ward.compare().0, Some(0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_agent_may_do_and_does_not_need_is_named() {
-    let ward = Ward::start().await;
-    ward.cluster
-        .apply(
-            "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: more, namespace: shop}
-rules:
-- {apiGroups: [\"\"], resources: [pods, secrets], verbs: [get, list, watch]}
-- {apiGroups: [apps], resources: [deployments], resourceNames: [api], verbs: [get, patch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: more, namespace: shop}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: more}
-subjects: [{kind: ServiceAccount, name: paramedic, namespace: shop}]
-",
-        )
-        .unwrap();
-    let (code, report) = ward.compare();
-    assert_eq!(code, Some(1), "{report}");
+fn what_the_agent_may_do_and_does_not_need_is_named(stage: Stage) {
+    stage.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: paramedic}}").unwrap();
+    let kubeconfig = stage.kubeconfig(&stage.token("paramedic").unwrap()).unwrap();
+    let ward = Deployed::start(&kubeconfig, stage.namespace());
+    // A server may take a moment until it goes by a Role.
+    let comes_to = |wanted: i32| {
+        let compare = || Ok(Some(ward.compare()).filter(|(code, _)| *code == Some(wanted)));
+        wait::until(&format!("a report that ends with {wanted}"), compare).unwrap().1
+    };
+    let missing = comes_to(2);
+    assert_eq!(lines(&missing, "error").len(), 11, "{missing}");
+    stage.apply(&ward.printed()).unwrap();
+    let enough = comes_to(0);
+    assert!(enough.contains("the agent has all 11 rights that it needs in the namespace"), "{enough}");
+    stage.apply(MORE).unwrap();
+    let report = comes_to(1);
     println!("{report}");
     let found = lines(&report, "warning");
     for (line, expected) in

@@ -3,7 +3,7 @@
 //!
 //! `PARAMEDIC_REPLICA_ROUNDS` says how often.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "the helpers of a test may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -87,7 +87,10 @@ impl Runner {
         let Some(run) = undo.changes.undoes else { return };
         let settled = match self.is_lent(run).await {
             Ok(true) if undo.changes.made.iter().all(undone) => self.settle(run, Some(undo.id)).await,
-            Ok(true) => Ok(self.settle_lent(run, Err(None)).await),
+            Ok(true) => {
+                self.settle_lent(run, Err(None)).await;
+                Ok(())
+            }
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };

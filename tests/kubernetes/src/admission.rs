@@ -21,6 +21,7 @@ pub fn prepare_new(resource: &Resource, object: &mut Value) {
     match resource.plural.as_str() {
         "pods" => pods::prepare_new(object),
         "jobs" => defaults::prepare_new_job(object),
+        "namespaces" => defaults::prepare_new_namespace(object),
         _ => {}
     }
     let has_status = matches!(

@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::metrics::{self, Metrics};
 use crate::request::{Attributes, Place, Request, Target};
 use crate::world::World;
-use crate::{delete, discovery, eviction, logs, patch, rbac, read, reviews, scale, watch, write};
+use crate::{binding, delete, discovery, eviction, logs, patch, rbac, read, reviews, scale, watch, write};
 
 /// Answers a request and changes the world by it.
 pub fn answer(world: &mut World, request: &Request) -> Answer {
@@ -63,6 +63,7 @@ fn dispatch(
     }
     match (target.subresource(), verb) {
         (Some("scale"), _) => scale::answer(world, request, target),
+        (Some("binding"), _) => binding::answer(world, request, target),
         (Some("eviction"), _) => eviction::answer(world, request, target),
         (Some("log"), _) => logs::answer(world, request, target),
         (Some("token"), _) => reviews::token_request(world, request, target),

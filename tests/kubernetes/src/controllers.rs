@@ -6,7 +6,8 @@
 //!
 //! What a pod will do is written on it, for the model has no programs to run: an image with `does-not-exist` in its
 //! name cannot be pulled, annotation `sim/behaviour` says `crash`, `oom` or `stuck`, label `sim/exit` is the status with
-//! which a pod of a Job ends, and a request of more processor than the node has (32) fits on no node.
+//! which a pod of a Job ends, and a request of more processor than the node has (32) fits on no node. Where the node was
+//! deleted pods wait for another one, and on that nothing moves them but who plays its kubelet.
 
 mod autoscaler;
 mod budgets;
@@ -14,6 +15,7 @@ mod daemonsets;
 mod deployments;
 mod garbage;
 mod jobs;
+mod namespaces;
 mod pods;
 mod replicasets;
 mod revision;
@@ -108,6 +110,7 @@ fn settle(world: &mut World) {
 
 /// Every controller once, in the order in which news travels down, and the nodes last.
 fn step(world: &mut World) {
+    namespaces::sync(world);
     garbage::sync(world);
     deployments::sync(world);
     replicasets::sync(world);

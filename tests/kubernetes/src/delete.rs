@@ -1,4 +1,4 @@
-//! Deleting: at once, or for a pod on a node with its grace period first.
+//! Deleting: at once, for a pod on a node with its grace period first, and for a namespace when nothing is in it any more.
 
 use serde_json::{Value, json};
 
@@ -103,6 +103,8 @@ fn remove(world: &mut World, target: &Target, object: &Value, grace: Option<i64>
         if let Some(going) = pod(world, target.space(), &target.name, grace) {
             return going;
         }
+    } else if target.resource.plural == "namespaces" {
+        return namespace(world, object.clone());
     } else {
         world.store.delete(&target.resource.storage(), target.space(), &target.name);
     }
@@ -116,10 +118,20 @@ fn remove(world: &mut World, target: &Target, object: &Value, grace: Option<i64>
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-/// Deletes a pod: one that runs on a node gets its grace period, which the answer shows.
+/// A namespace is on its way out until the controller has emptied it.
+fn namespace(world: &mut World, mut namespace: Value) -> Value {
+    if objects::is_going(&namespace) {
+        return namespace;
+    }
+    objects::set(&mut namespace, "/metadata/deletionTimestamp", world.clock.seconds());
+    objects::set(&mut namespace, "/status/phase", "Terminating");
+    world.store.put("/namespaces", namespace)
+}
+
+/// Deletes a pod: one that runs on a node gets its grace period, which the answer shows, and is gone when its node deletes it without one.
 pub fn pod(world: &mut World, namespace: &str, name: &str, grace: Option<i64>) -> Option<Value> {
     let mut pod = world.store.get("/pods", namespace, name).cloned()?;
-    if objects::is_going(&pod) {
+    if objects::is_going(&pod) && grace != Some(0) {
         return Some(pod);
     }
     let own = objects::number(&pod, "/spec/terminationGracePeriodSeconds").unwrap_or(30);

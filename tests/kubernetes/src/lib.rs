@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`Cluster`] is the handle that tests hold; `server` takes bytes apart and puts them together;
 //! `api` is the way of a request; `store` holds objects and their history. Behind them, one file for each concern:
-//! `rbac`, `identity`, `read`, `watch`, `write`, `patch`, `fields`, `admission`, `scale`, `eviction`, `delete`, `logs`,
+//! `rbac`, `identity`, `read`, `watch`, `write`, `patch`, `fields`, `admission`, `scale`, `binding`, `eviction`, `delete`, `logs`,
 //! `reviews`, `metrics`, `discovery`. `schema` is the table of types that several of these share. `controllers` moves
 //! the world, only when a test says so; `faults` breaks it.
 //!
@@ -12,6 +12,7 @@
 mod admission;
 mod answer;
 mod api;
+mod binding;
 mod cluster;
 mod controllers;
 mod delete;

@@ -30,9 +30,15 @@ pub struct Stored {
 pub fn create(world: &mut World, request: &Request, target: &Target) -> Result<Answer, Failure> {
     let options = Options::parse(request, "CreateOptions")?;
     let (mut object, warnings) = decode_body(request, target, &options)?;
-    if target.resource.is_namespaced && world.store.get("/namespaces", "", target.space()).is_none() {
-        let namespaces = resources::find("", "v1", "namespaces").expect("the core has namespaces");
-        return Err(Failure::not_found(namespaces, target.space()));
+    if target.resource.is_namespaced {
+        match world.store.get("/namespaces", "", target.space()) {
+            Some(namespace) if objects::is_going(namespace) => return Err(terminating(target, &object)),
+            Some(_) => {}
+            None => {
+                let namespaces = resources::find("", "v1", "namespaces").expect("the core has namespaces");
+                return Err(Failure::not_found(namespaces, target.space()));
+            }
+        }
     }
     if objects::namespace(&object).is_empty() && target.resource.is_namespaced {
         objects::set(&mut object, "/metadata/namespace", target.space());
@@ -48,6 +54,12 @@ pub fn create(world: &mut World, request: &Request, target: &Target) -> Result<A
     let stored = add(world, target, object, &options)?;
     let warnings = warnings.into_iter().chain(stored.warnings).collect();
     Ok(Answer::json(201, events::present(target.resource, stored.object)).with_warnings(warnings))
+}
+
+fn terminating(target: &Target, object: &Value) -> Failure {
+    let space = target.space();
+    let why = format!("unable to create new content in namespace {space} because it is being terminated");
+    Failure::not_admitted(target.resource, objects::name(object), &why)
 }
 
 /// Answers a PUT.

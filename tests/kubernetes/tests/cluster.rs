@@ -232,3 +232,65 @@ async fn a_status_is_written_through_its_subresource_alone() {
     let main = admin(API).send(&cluster.url()).unwrap().value(false);
     assert_eq!((&main["spec"]["replicas"], &main["metadata"]["generation"]), (&json!(8), &json!(2)));
 }
+
+fn as_admin(cluster: &Cluster, method: &str, path: &str, body: Value) -> Response {
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let plain = call(cluster, method, path, body);
+    let asked = Call { token: cluster.token("admin").to_owned(), content_type: Some(content_type.to_owned()), ..plain };
+    asked.send(&cluster.url()).unwrap()
+}
+
+#[tokio::test]
+async fn a_namespace_takes_along_what_is_in_it_and_goes_last() {
+    let cluster = Cluster::seeded().await.unwrap();
+    let kept = cluster.list("v1/Pod", Some("small")).len();
+    assert_eq!(as_admin(&cluster, "DELETE", "/api/v1/namespaces/shop", Value::Null).status, 200);
+    let going = cluster.get("v1/Namespace", "", "shop").unwrap();
+    assert_eq!(going["status"]["phase"], "Terminating");
+    let late = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}});
+    assert_eq!(as_admin(&cluster, "POST", "/api/v1/namespaces/shop/configmaps", late).status, 403);
+    cluster.controllers().progress();
+    assert!(cluster.list("apps/v1/Deployment", Some("shop")).is_empty());
+    let pods = cluster.list("v1/Pod", Some("shop"));
+    assert!(!pods.is_empty() && pods.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null()), "{pods:?}");
+    assert!(cluster.get("v1/Namespace", "", "shop").is_some());
+    cluster.controllers().complete();
+    assert!(cluster.get("v1/Namespace", "", "shop").is_none());
+    assert!(cluster.list("v1/Pod", Some("shop")).is_empty());
+    assert_eq!(cluster.list("v1/Pod", Some("small")).len(), kept);
+    let again = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    assert_eq!(as_admin(&cluster, "POST", "/api/v1/namespaces", again).status, 201);
+    let fresh = cluster.get("v1/Namespace", "", "shop").unwrap();
+    assert_eq!(fresh["status"]["phase"], "Active");
+    assert_eq!(fresh["metadata"]["labels"]["kubernetes.io/metadata.name"], "shop");
+}
+
+#[tokio::test]
+async fn pods_without_a_node_wait_for_who_binds_them_and_are_bound_once() {
+    let cluster = Cluster::start().await.unwrap();
+    cluster.delete("v1/Node", "", "fake-0").unwrap();
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop}, spec: {containers: [{name: a, image: \"a:1\"}]}}";
+    cluster.apply(pod).unwrap();
+    cluster.controllers().complete();
+    let now = || cluster.get("v1/Pod", "shop", "a").unwrap();
+    assert!(now()["spec"]["nodeName"].is_null(), "{}", now());
+    let binding = "/api/v1/namespaces/shop/pods/a/binding";
+    let to = |kind: &str, node: &str| json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": {"kind": kind, "name": node}});
+    assert_eq!(as_admin(&cluster, "POST", binding, to("Pod", "b")).status, 400);
+    assert_eq!(as_admin(&cluster, "POST", binding, to("Node", "mine")).status, 201);
+    assert_eq!(as_admin(&cluster, "POST", binding, to("Node", "other")).status, 409);
+    assert_eq!(now()["spec"]["nodeName"], "mine");
+    cluster.controllers().complete();
+    assert!(now()["status"]["containerStatuses"].is_null(), "who plays the node has to start it");
+    let status = json!({"status": {"phase": "Running", "podIP": "10.0.0.1"}});
+    assert_eq!(as_admin(&cluster, "PATCH", "/api/v1/namespaces/shop/pods/a/status", status).status, 200);
+    assert_eq!(now()["status"]["podIP"], "10.0.0.1");
+    let pod = "/api/v1/namespaces/shop/pods/a";
+    assert_eq!(as_admin(&cluster, "DELETE", pod, Value::Null).status, 200);
+    cluster.controllers().complete();
+    assert_eq!(now()["metadata"]["deletionGracePeriodSeconds"], 30);
+    assert_eq!(as_admin(&cluster, "DELETE", pod, json!({"gracePeriodSeconds": 0})).status, 200);
+    assert!(cluster.get("v1/Pod", "shop", "a").is_none());
+    let missing = "/api/v1/namespaces/shop/pods/b/binding";
+    assert_eq!(as_admin(&cluster, "POST", missing, to("Node", "mine")).status, 404);
+}

@@ -114,6 +114,14 @@ fn job(object: &mut Value) {
     );
 }
 
+/// What a namespace has from its first moment on.
+pub fn prepare_new_namespace(object: &mut Value) {
+    let name = objects::name(object).to_owned();
+    objects::set(object, "/metadata/labels/kubernetes.io~1metadata.name", name);
+    objects::set(object, "/spec", json!({"finalizers": ["kubernetes"]}));
+    objects::set(object, "/status", json!({"phase": "Active"}));
+}
+
 /// A new Job gets a selector and labels by which it knows its pods.
 pub fn prepare_new_job(object: &mut Value) {
     let (uid, name) = (objects::uid(object).to_owned(), objects::name(object).to_owned());

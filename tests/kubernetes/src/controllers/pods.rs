@@ -13,10 +13,15 @@ const NODE_CPU: &str = "32";
 const UNSCHEDULABLE: &str = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 \
                              nodes are available: 1 Preemption is not helpful for scheduling.";
 
-/// Lets every pod do the next thing.
+/// Lets every pod do the next thing. What is on a node other than ours is for somebody else to move.
 pub fn sync(world: &mut World) {
+    let has_node = world.store.get("/nodes", "", NODE).is_some();
     for pod in all(world, "/pods") {
-        let is_placed = !objects::text(&pod, "/spec/nodeName").is_empty();
+        let node = objects::text(&pod, "/spec/nodeName");
+        let is_placed = !node.is_empty();
+        if (is_placed && node != NODE) || !has_node {
+            continue;
+        }
         let has_started = pod.pointer("/status/containerStatuses").is_some();
         match (objects::is_going(&pod), is_placed, has_started) {
             (true, ..) => go(world, pod),
