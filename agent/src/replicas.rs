@@ -10,8 +10,8 @@
 //! Who leads decides who begins; that nothing is done twice rests on the ConfigMap, which is written at the version that was read. A
 //! leader that was stopped for a while and does not know yet that it leads no more finds there what others did.
 //!
-//! Each replica has a store of its own. Without the API server nothing is due, and no change is lent; checks that somebody asks for
-//! run as ever.
+//! Each replica has a store of its own. Without the API server no slot is taken, nothing is given back by itself and no change is lent;
+//! checks run as ever, those of sweeps at each replica that is cut off for long, for itself.
 
 mod board;
 mod election;
@@ -45,6 +45,9 @@ use board::Board;
 
 /// For how long it is remembered that a lease is over, for a replica that was away: longer than any lease holds.
 const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// After so many terms without a word of the cluster a replica is cut off.
+const CUT_OFF: u32 = 4;
 
 /// The two objects of a cluster that replicas share.
 #[async_trait]
@@ -91,6 +94,8 @@ struct Duty {
     leader: Option<String>,
     /// Why nothing is known.
     trouble: Option<String>,
+    /// Since when.
+    lost: Option<Instant>,
     /// Why nothing can be remembered together.
     forgetful: Option<String>,
 }
@@ -106,6 +111,8 @@ pub struct Standing {
     pub leader: Option<String>,
     /// Why it is not known, or what is due cannot be done.
     pub trouble: Option<String>,
+    /// Whether it runs its sweeps for itself, because nobody may be leading.
+    pub is_cut_off: bool,
 }
 
 impl Replicas {
@@ -133,6 +140,12 @@ impl Replicas {
         duty.until.filter(|until| Instant::now() < *until).map(|_| duty.terms)
     }
 
+    /// Whether nothing was heard of the cluster for so long that nobody may be leading.
+    pub fn is_cut_off(&self) -> bool {
+        let lost = self.duty().lost;
+        lost.is_some_and(|lost| lost.elapsed() >= self.term * CUT_OFF)
+    }
+
     /// Whether this replica leads now.
     pub fn leads(&self) -> bool {
         self.term().is_some()
@@ -145,11 +158,11 @@ impl Replicas {
 
     /// Who leads.
     pub fn standing(&self) -> Standing {
-        let (leads, duty) = (self.leads(), self.duty().clone());
+        let (leads, is_cut_off, duty) = (self.leads(), self.is_cut_off(), self.duty().clone());
         let leader = duty.leader.as_deref().map(|process| name_of(process).to_owned());
         // Whoever led until a moment ago is no leader for having been one.
         let leader = leader.filter(|name| leads || *name != self.name);
-        Standing { name: self.name.clone(), leads, leader, trouble: duty.trouble.or(duty.forgetful) }
+        Standing { name: self.name.clone(), leads, leader, trouble: duty.trouble.or(duty.forgetful), is_cut_off }
     }
 
     /// Share the changes of `run` until `until`, before they are made. Fails where they cannot be shared, and then nobody but this

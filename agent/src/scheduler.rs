@@ -32,7 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-pub use driver::{Duty, Prepared, Refusal, Scheduler, SweepView, UnderWay};
+pub use driver::{Duty, Prepared, Refusal, Scheduler, SweepView, Turn, UnderWay};
 pub use ledger::SCHEDULE;
 pub use schedule::{Cadence, Schedule};
 pub use silences::NewSilence;

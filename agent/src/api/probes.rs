@@ -74,6 +74,9 @@ pub(super) struct Replica {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "paramedic-1")]
     leader: Option<String>,
+    /// True where it has not heard of the cluster for four terms and runs its sweeps for itself, without taking their slots.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut_off: bool,
     /// Why that is not known, or what is due cannot be done. Only for callers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -81,8 +84,8 @@ pub(super) struct Replica {
 
 impl Replica {
     fn of(standing: replicas::Standing, is_known: bool) -> Self {
-        let replicas::Standing { name, leads, leader, trouble } = standing;
-        Self { name, leads, leader, problem: trouble.filter(|_| is_known) }
+        let replicas::Standing { name, leads, leader, trouble, is_cut_off } = standing;
+        Self { name, leads, leader, cut_off: is_cut_off, problem: trouble.filter(|_| is_known) }
     }
 }
 

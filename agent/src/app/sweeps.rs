@@ -10,7 +10,7 @@ use crate::domain::{Actor, CheckResult, Decision, Ending, PluginName, Reason, Ru
 use crate::replicas::Replicas;
 use crate::runner::{Refusal, Request, Runner};
 use crate::scheduler::{
-    Cadence, Check, CheckRunner, Duty, Limits, Order, Rules, Schedule, Scheduler, Sweep, Timetable,
+    Cadence, Check, CheckRunner, Duty, Limits, Order, Rules, Schedule, Scheduler, Sweep, Timetable, Turn,
 };
 use crate::store::SweepStore;
 use crate::telemetry::Metrics;
@@ -79,8 +79,12 @@ fn cadence(cadence: &config::Cadence) -> Cadence {
 pub(super) struct Turns(pub(super) Arc<Replicas>);
 
 impl Duty for Turns {
-    fn term(&self) -> Option<u64> {
-        self.0.term()
+    fn turn(&self) -> Turn {
+        match self.0.term() {
+            Some(term) => Turn::Ours(term),
+            None if self.0.is_cut_off() => Turn::Nobodys,
+            None => Turn::Theirs,
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Replicas {
                     tracing::warn!(%error, "who leads cannot be found out; what is due waits, checks that are asked for run");
                 }
                 duty.trouble = Some(error.to_string());
+                duty.lost.get_or_insert(asked);
                 self.term / (2 * PARTS)
             }
         };
@@ -93,7 +94,7 @@ impl Replicas {
         {
             let mut duty = self.duty();
             duty.leader.clone_from(&office.holder);
-            duty.trouble = None;
+            (duty.trouble, duty.lost) = (None, None);
         }
         let written = match step {
             Step::Wait(rest) => return Ok(Attempt::Theirs(rest)),
@@ -128,7 +129,7 @@ impl Replicas {
         let mut duty = self.duty();
         duty.until = Some(asked + reign(self.term));
         duty.leader = Some(self.process.clone());
-        duty.trouble = None;
+        (duty.trouble, duty.lost) = (None, None);
         if !was_leading {
             duty.terms += 1;
             self.metrics.replicas.began();

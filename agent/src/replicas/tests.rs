@@ -269,8 +269,12 @@ async fn without_the_cluster_nothing_is_shared_and_it_is_said() {
     after(20).await;
     let standing = alone.replicas.standing();
     assert_eq!((standing.leads, standing.leader, standing.trouble), (false, None, Some(lost().to_string())));
+    assert!(!standing.is_cut_off, "another one may lead");
+    after(60).await;
+    assert!(alone.replicas.is_cut_off());
     alone.line.is_cut.store(false, Ordering::SeqCst);
     after(5).await;
     assert_eq!(alone.replicas.standing().trouble, None);
+    assert!(!alone.replicas.is_cut_off());
     assert_eq!(alone.replicas.term(), Some(2), "what is due then begins with what others did meanwhile");
 }

@@ -32,8 +32,8 @@ use crate::store::{KeptAnswer, OnceKey, StoreError, SweepStore};
 use crate::telemetry::{Metrics, SlotResult};
 
 use agenda::Agenda;
-pub use duty::Duty;
 use duty::Served;
+pub use duty::{Duty, Turn};
 pub use reload::Prepared;
 pub use view::SweepView;
 pub use work::UnderWay;
@@ -74,6 +74,8 @@ struct Inner {
     wake: Notify,
     /// Set once, where there are other replicas.
     duty: OnceLock<Arc<dyn Duty>>,
+    /// True while slots are run without being taken, because nobody can be asked for them.
+    is_alone: AtomicBool,
     stopping: AtomicBool,
     tasks: TaskTracker,
 }
@@ -126,6 +128,7 @@ impl Scheduler {
             execution: Execution::new(runner, limits),
             wake: Notify::new(),
             duty: OnceLock::new(),
+            is_alone: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             tasks: TaskTracker::new(),
         };

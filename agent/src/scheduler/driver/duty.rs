@@ -1,6 +1,7 @@
 //! Several replicas have the same sweeps, and one of them runs their slots.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,10 +15,21 @@ use crate::store::SweepMemory;
 /// How often silences of other replicas are looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Tells whether it is this replica's turn to run what is due.
+/// Tells whose turn it is to run what is due.
 pub trait Duty: Send + Sync + 'static {
-    /// The number of its turn; none while another replica has it. What was known before a turn may be old.
-    fn term(&self) -> Option<u64>;
+    /// Whose it is now.
+    fn turn(&self) -> Turn;
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This replica's. Each turn has a number of its own: what was known before it may be old.
+    Ours(u64),
+    /// Another one's.
+    Theirs,
+    /// Nobody's, as far as this replica can tell. It runs its sweeps for itself and takes no slot: others may do the same.
+    Nobodys,
 }
 
 impl Scheduler {
@@ -30,7 +42,7 @@ impl Scheduler {
 /// What was known when slots were last looked at.
 #[derive(Default)]
 pub(super) struct Served {
-    term: Option<u64>,
+    turn: Option<Turn>,
     looked: Option<Instant>,
 }
 
@@ -52,12 +64,30 @@ impl Inner {
     pub(super) async fn is_on_duty(&self, served: &mut Served) -> bool {
         let Some(duty) = self.duty.get() else { return true };
         served.look_at_silences(&self.books.silences).await;
-        let term = duty.term();
-        if term.is_some() && term != served.term {
-            self.catch_up().await;
+        let turn = duty.turn();
+        self.is_alone.store(turn == Turn::Nobodys, Ordering::SeqCst);
+        if served.turn.replace(turn) != Some(turn) {
+            match turn {
+                Turn::Ours(_) => self.catch_up().await,
+                Turn::Nobodys => {
+                    tracing::warn!(
+                        "nobody may be leading: sweeps run here for themselves until the API server answers"
+                    );
+                    self.begin_anew();
+                }
+                Turn::Theirs => {}
+            }
         }
-        served.term = term;
-        term.is_some()
+        turn != Turn::Theirs
+    }
+
+    /// Go on with the next slots to come, whatever passed.
+    fn begin_anew(&self) {
+        let now = self.books.clock.now();
+        for (index, watch) in self.watched() {
+            *watch.timing() = watch.sweep().timetable.as_ref().map(|table| Timing::resume(table, None, now));
+            self.agenda().set(index, Some(now));
+        }
     }
 
     /// Go on where other replicas ended.

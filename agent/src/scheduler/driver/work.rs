@@ -1,5 +1,6 @@
 //! One run of a sweep from its claim to its end, and what becomes of a slot that comes meanwhile.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
@@ -34,6 +35,8 @@ struct Current {
 pub(super) enum Cause {
     /// A slot of its schedule.
     Slot(Timestamp),
+    /// Its schedule, while nobody can be asked for the slot.
+    Unasked,
     /// Somebody asked.
     Asked(Actor),
 }
@@ -97,7 +100,7 @@ impl Inner {
         let watch = &self.watch(index);
         let mut work = watch.work();
         let Some(current) = &work.current else {
-            let _ = self.begin(index, &mut work, Cause::Slot(slot));
+            let _ = self.begin(index, &mut work, self.cause(slot));
             return;
         };
         let skipped = match watch.sweep().overlap {
@@ -112,6 +115,10 @@ impl Inner {
             self.skip(watch, skipped);
             self.tasks.spawn(Arc::clone(self).claim_skipped(index, skipped));
         }
+    }
+
+    fn cause(&self, slot: Timestamp) -> Cause {
+        if self.is_alone.load(Ordering::SeqCst) { Cause::Unasked } else { Cause::Slot(slot) }
     }
 
     /// Begin a run, or tell which one is under way. Its start is not waited for.
@@ -132,6 +139,7 @@ impl Inner {
         let now = self.books.clock.now();
         let (slot, actor) = match cause {
             Cause::Slot(slot) => (Some(slot), Actor(SCHEDULE.to_owned())),
+            Cause::Unasked => (None, Actor(SCHEDULE.to_owned())),
             Cause::Asked(actor) => (None, actor),
         };
         let run = SweepRun {
@@ -254,7 +262,7 @@ impl Inner {
             let sweep = watch.sweep();
             let table = sweep.timetable.as_ref();
             if table.is_some_and(|table| now.since(table.schedule.due(slot)) <= table.starting_deadline) {
-                let _ = self.begin(index, &mut work, Cause::Slot(slot));
+                let _ = self.begin(index, &mut work, self.cause(slot));
             } else {
                 tracing::warn!(sweep.name = %watch.name, %slot, "a slot waited for longer than its deadline");
                 self.books.metrics.sweeps.slots(&watch.name, SlotResult::Missed, 1);
