@@ -1,5 +1,5 @@
 //! Puts together what one plugin is linked with: inert WASI, the local interfaces, and those that were granted. In the place of
-//! one that was not and that the plugin can do without are refusals alone: see [`absent`].
+//! one that was not and that the plugin can do without are refusals alone: see `absent`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -11,7 +11,7 @@
 //!
 //! What is not needed any more is `unchanged`; what rests on moved ground is a `conflict` and not done; what the plan does
 //! not list, and would have listed had it been asked for, ends the run. A change under way is not cut off with its run: it is
-//! asked to halt, and what it did is recorded. See [`step`].
+//! asked to halt, and what it did is recorded. See `step`.
 
 mod step;
 
