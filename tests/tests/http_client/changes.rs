@@ -1,11 +1,11 @@
 //! Requests that may change something: planned without being sent, and sent once.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use paramedic::clients::http::{Header, Http, Inverse, Request, ResponseSlot, Settings};
 use paramedic::domain::{CallError, DenialReason, Done, Preview, Undo};
 use paramedic::journal::{Change, Halt, Performed, Settled};
+use paramedic_tests::ports;
 
 use crate::server::{Part, Server, answer, raw};
 use crate::target::*;
@@ -157,8 +157,8 @@ async fn a_service_that_took_the_request_and_gave_no_answer_leaves_it_unknown() 
 
 #[tokio::test]
 async fn a_service_that_cannot_be_reached_was_sent_nothing() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (change, _) = sending(&open(settings(&format!("http://{closed}"))), "/incidents", b"x");
+    let closed = ports::free().unwrap();
+    let (change, _) = sending(&open(settings(&format!("http://127.0.0.1:{closed}"))), "/incidents", b"x");
     let performed = perform(&change).await;
     assert!(matches!(performed, Performed::Nothing(CallError::Unavailable(_))), "{performed:?}");
     let names = Script::new(&[&["169.254.169.254"]]);
