@@ -44,7 +44,7 @@ pub use grant::{
     ChangeBounds, Grant, InvalidPattern, KeyPattern, ObjectKind, ObjectPattern, PathPattern, Resource, VariablePattern,
 };
 pub use guard::{Approval, Approvers, Budget, Freeze, FreezeId, Scope};
-pub use id::{Digest, PluginName, RunId};
+pub use id::{Digest, Digesting, PluginName, RunId};
 pub use identity::{Identity, PluginVerb};
 pub use lease::{Help, Helped, Lease, LeaseState};
 pub use limits::Limits;

@@ -33,7 +33,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::domain::{CallError, CallLimits, CallRecord, Decision, Digest, Limits, Operation, System, Timestamp};
+use crate::domain::{
+    CallError, CallLimits, CallRecord, Decision, Digest, Digesting, Limits, Operation, System, Timestamp,
+};
 use crate::policy::{Grants, Op, Permit, decide, refuse};
 use crate::recording::Reel;
 use budget::Budget;
@@ -327,11 +329,10 @@ fn written(answer: &impl Serialize) -> (u64, Digest, String) {
 
 /// Size and digest of an answer as JSON, computed without keeping the JSON.
 fn measure(answer: &impl Serialize) -> (u64, Digest, String) {
-    use sha2::Digest as _;
-
+    #[derive(Default)]
     struct Meter {
         bytes: u64,
-        hash: sha2::Sha256,
+        hash: Digesting,
     }
     impl std::io::Write for Meter {
         fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
@@ -343,12 +344,12 @@ fn measure(answer: &impl Serialize) -> (u64, Digest, String) {
             Ok(())
         }
     }
-    let mut meter = Meter { bytes: 0, hash: sha2::Sha256::new() };
+    let mut meter = Meter::default();
     // The meter takes every write and answers are plain data, so this cannot fail; were it to, the size would say so.
     if serde_json::to_writer(&mut meter, answer).is_err() {
         meter.bytes = u64::MAX;
     }
-    (meter.bytes, Digest::from_bytes(meter.hash.finalize().into()), String::new())
+    (meter.bytes, meter.hash.digest(), String::new())
 }
 
 #[cfg(test)]

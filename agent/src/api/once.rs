@@ -23,13 +23,12 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK, LOCATION, VARY};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use sha2::{Digest as _, Sha256};
 use tracing::Instrument;
 
 use super::auth::Caller;
 use super::problem::ApiError;
 use super::{App, body, runs};
-use crate::domain::{Actor, Digest, Label, RunId};
+use crate::domain::{Actor, Digest, Digesting, Label, RunId};
 use crate::store::{Kept, KeptAnswer, KeptResult, OnceKey};
 
 /// The header that names the thing that is to be done once.
@@ -240,14 +239,14 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// Digest of what is asked for.
 fn fingerprint(parts: &Parts, body: &[u8]) -> Digest {
-    let mut hash = Sha256::new();
+    let mut hash = Digesting::default();
     // Neither a method nor a path can hold the zero that ends it.
     for part in [parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default()] {
         hash.update(part.as_bytes());
-        hash.update([0]);
+        hash.update(&[0]);
     }
     hash.update(body);
-    Digest::from_bytes(hash.finalize().into())
+    hash.digest()
 }
 
 #[cfg(test)]

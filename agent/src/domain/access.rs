@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::hmac;
 
 use super::{Digest, Secret};
 
@@ -78,10 +78,10 @@ impl TokenKey {
 
     /// HMAC-SHA-256 of a token.
     pub fn digest(&self, token: &[u8]) -> Digest {
-        let mut mac =
-            Hmac::<sha2::Sha256>::new_from_slice(self.0.expose().as_bytes()).expect("HMAC takes a key of any length");
-        mac.update(token);
-        Digest::from_bytes(mac.finalize().into_bytes().into())
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose().as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hmac::sign(&key, token).as_ref());
+        Digest::from_bytes(digest)
     }
 }
 

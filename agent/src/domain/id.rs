@@ -104,8 +104,9 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(bytes).into())
+        let mut digesting = Digesting::default();
+        digesting.update(bytes);
+        digesting.digest()
     }
 
     /// Take a digest that was computed elsewhere.
@@ -122,6 +123,31 @@ impl Digest {
     pub fn hex(&self) -> String {
         let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
         self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+    }
+}
+
+/// A digest while its bytes come.
+#[derive(Clone)]
+pub struct Digesting(ring::digest::Context);
+
+impl Default for Digesting {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA256))
+    }
+}
+
+impl Digesting {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn digest(self) -> Digest {
+        let finished = self.0.finish();
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(finished.as_ref());
+        Digest(bytes)
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::component::Component;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, Digesting};
 
 /// Why a directory is not used for artefacts.
 #[derive(Debug, thiserror::Error)]
@@ -117,20 +117,19 @@ impl Artefacts {
 /// The engine's version and settings as a file name.
 fn engine_key(engine: &wasmtime::Engine) -> String {
     /// Gives everything that is hashed to SHA-256: the standard library's hash is 64 bits and may change.
-    struct Sha256Hasher(sha2::Sha256);
+    #[derive(Default)]
+    struct Sha256Hasher(Digesting);
     impl Hasher for Sha256Hasher {
         fn write(&mut self, bytes: &[u8]) {
-            use sha2::Digest as _;
             self.0.update(bytes);
         }
         fn finish(&self) -> u64 {
             0
         }
     }
-    use sha2::Digest as _;
-    let mut hasher = Sha256Hasher(sha2::Sha256::new());
+    let mut hasher = Sha256Hasher::default();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    Digest::from_bytes(hasher.0.finalize().into()).hex()
+    hasher.0.digest().hex()
 }
 
 fn check_directory(path: &Path) -> Result<(), CacheError> {

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
-use sha2::{Digest as _, Sha256};
+
+use crate::domain::Digest;
 
 /// Length of the key, in bytes.
 pub const KEY_BYTES: usize = 32;
@@ -20,9 +21,10 @@ impl Seal {
     /// With this key. Whoever has it can open what was sealed with it.
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         // One key for each purpose, so that a mark tells nothing about a seal.
-        let derived = |purpose: &str| Sha256::new().chain_update(key).chain_update(purpose).finalize();
-        let sealing = UnboundKey::new(&CHACHA20_POLY1305, &derived("seal")).expect("a digest is as long as the key");
-        Self { sealing: LessSafeKey::new(sealing), marking: hmac::Key::new(hmac::HMAC_SHA256, &derived("mark")) }
+        let derived = |purpose: &str| Digest::of(&[&key[..], purpose.as_bytes()].concat());
+        let sealing = UnboundKey::new(&CHACHA20_POLY1305, derived("seal").as_bytes());
+        let sealing = LessSafeKey::new(sealing.expect("a digest is as long as the key"));
+        Self { sealing, marking: hmac::Key::new(hmac::HMAC_SHA256, derived("mark").as_bytes()) }
     }
 
     /// The text under seal, never twice the same.

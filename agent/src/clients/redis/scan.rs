@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::super::resp::{Command, Server};
 use super::KeyPage;
-use crate::domain::{CallError, CallLimits};
+use crate::domain::{CallError, CallLimits, Digest};
 use crate::policy::{Permit, op};
 
 /// Most keys that the server looks at in one step: about a millisecond of its time.
@@ -113,8 +111,7 @@ fn read_mark(mark: &str, pattern: &str) -> Result<u64, CallError> {
 }
 
 fn fingerprint(pattern: &str) -> String {
-    let digest = Sha256::digest(pattern.as_bytes());
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(pattern.as_bytes()).hex().chars().take(12).collect()
 }
 
 #[cfg(test)]

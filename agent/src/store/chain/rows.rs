@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::domain::{Digest, FreezeId, PluginName};
+use crate::domain::{Digest, Digesting, FreezeId, PluginName};
 use crate::store::StoreError;
 
 /// Columns that a run has from its start, in the order of their digest.
@@ -56,7 +55,7 @@ const MARK: usize = 8;
 
 /// The digest of a row while its values come.
 #[derive(Clone, Default)]
-pub(in crate::store) struct RowHash(Sha256);
+pub(in crate::store) struct RowHash(Digesting);
 
 impl RowHash {
     /// The values of a row before it is written.
@@ -90,14 +89,14 @@ impl RowHash {
     }
 
     fn bytes(&mut self, kind: u8, bytes: &[u8]) {
-        self.0.update([kind]);
-        self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.0.update(&[kind]);
+        self.0.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
         self.0.update(bytes);
     }
 
     /// The digest.
     pub(in crate::store) fn digest(self) -> Digest {
-        Digest::from_bytes(self.0.finalize().into())
+        self.0.digest()
     }
 }
 
@@ -116,7 +115,7 @@ pub(in crate::store) struct Series {
 #[derive(Default)]
 pub(in crate::store) struct SeriesHash {
     count: u64,
-    whole: Sha256,
+    whole: Digesting,
     marks: Option<String>,
 }
 
@@ -141,7 +140,7 @@ impl SeriesHash {
 
     /// The claim; none about no rows.
     pub(in crate::store) fn claim(self) -> Option<Series> {
-        let digest = || Digest::from_bytes(self.whole.finalize().into()).hex();
+        let digest = || self.whole.digest().hex();
         let marks = self.marks.unwrap_or_default();
         (self.count > 0).then(|| Series { count: self.count, digest: digest(), marks })
     }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::super::super::resp::{Answers, Command};
 use super::super::{KeySelection, USAGE_SAMPLES};
 use super::{Expiry, GiveBack};
-use crate::domain::{CallError, Difference, System, Undo};
+use crate::domain::{CallError, Difference, Digesting, System, Undo};
 use crate::journal::canonical;
 
 /// What `PTTL` answers for a key that does not expire.
@@ -55,8 +54,11 @@ impl Given {
 
     /// When `key` expires, in milliseconds since 1970.
     fn at(&self, key: &[u8]) -> u64 {
-        let digest = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(key).finalize();
-        let number = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let mut digesting = Digesting::default();
+        digesting.update(&self.seed.to_be_bytes());
+        digesting.update(key);
+        let number =
+            digesting.digest().as_bytes().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         self.base_ms.saturating_add(number % self.spread_ms.max(1))
     }
 }
