@@ -2,9 +2,12 @@
 //! known, repeats nothing, and goes on giving back what is due.
 //!
 //! ```text
-//! asked ─► look at the target ─► intent, durable ─► effect ─► answer ─► result, durable ─► the plugin goes on
-//!      Asked                                   Begun     Done                         Recorded
+//! asked ─► look at the target ─► intent, durable ─► effect ─► answer ─► result, durable
+//!      Asked                                   Begun     Done                   Recorded
 //! ```
+//!
+//! The plugin goes on while the result is being written. Killed before that is durable, the agent knows as much as where it has
+//! not heard the answer.
 //!
 //! Between those moments nothing changes outside of the agent's memory, so that there is no other kind of crash. They are
 //! met from outside: a proxy keeps what the agent sends, or what it is answered, until the agent is dead.
@@ -58,6 +61,9 @@ fn crash(ward: &mut Ward, moment: Moment, effect: &'static str, plan: &Value, bo
     moment.arm(ward, effect);
     let applying = ward.begin_to_apply(plan, body);
     ward.proxy.until_struck().unwrap();
+    if moment == Moment::Recorded {
+        ward.until_settled(&ward.last_run("apply"), Some("applied"));
+    }
     ward.kill();
     // Nobody answered it.
     applying.join().unwrap().unwrap_err();

@@ -6,7 +6,8 @@
 //!
 //!     plan    preview ─► needed? ─► per run ─► list it                                    ─► receipt `planned`
 //!     apply   per run ─► step: preview ─► needed? ─► ground as planned? ─► intent, durable
-//!                              ─► perform ─► result, durable                              ─► receipt `applied`
+//!                              ─► perform                                                 ─► receipt `applied`
+//!                                └► result, durable before the next intent and before the end of the run
 //! ```
 //!
 //! What is not needed any more is `unchanged`; what rests on moved ground is a `conflict` and not done; what the plan does
@@ -30,7 +31,7 @@ use crate::domain::{
     PlannedChange, Preview, TargetName, Undo,
 };
 use crate::policy::{ChangeOp, Count, Permit, decide};
-use step::{Answer, Came, Step, UnderWay};
+use step::{Answer, Came, Page, Step, UnderWay};
 
 /// How long a change under way is waited for after the run has to be over. It was asked to halt, and clients keep the
 /// deadline by themselves; this is for one that hangs all the same.
@@ -62,8 +63,9 @@ pub struct Following {
     /// How many changes were recorded.
     recorded: u32,
     halt: Halt,
-    /// The last change that was begun. It is over when the guest was told, and for the rest of what is done then.
+    /// The last change that was begun. The guest may have been told what became of it.
     under_way: Option<UnderWay>,
+    page: Page,
 }
 
 /// Where intents and results are made durable.
@@ -161,8 +163,8 @@ impl Changes {
 
     /// Carry out `plan`. Clients work on `io`.
     pub fn follow(plan: Arc<Plan>, ledger: Arc<dyn Ledger>, io: Handle) -> Self {
-        let halt = Halt::default();
-        Self::Follow(Following { io, plan, ledger, next: 0, recorded: 0, halt, under_way: None })
+        let (halt, page) = (Halt::default(), Page::default());
+        Self::Follow(Following { io, plan, ledger, next: 0, recorded: 0, halt, under_way: None, page })
     }
 }
 
@@ -185,8 +187,8 @@ impl Following {
         limits: CallLimits,
     ) -> Answer {
         let intent = Intent { position: self.recorded.saturating_add(1), sequence, planned, per_hour };
-        let (ledger, halt) = (self.ledger.clone(), self.halt.clone());
-        let (under_way, answer) = Step { change, intent, limits, ledger, halt }.begin(&self.io);
+        let (ledger, halt, page) = (self.ledger.clone(), self.halt.clone(), self.page.clone());
+        let (under_way, answer) = Step { change, intent, limits, ledger, halt, page }.begin(&self.io);
         self.under_way = Some(under_way);
         answer
     }
@@ -292,14 +294,20 @@ impl Journal {
         }
     }
 
-    /// Wait for the change that was under way when the run ended, so that its record is complete. One whose target was only
-    /// looked at is given up.
+    /// Wait for the change that was under way when the run ended, and for the record of the one before it, so that the record
+    /// of the run is complete. A change whose target was only looked at is given up.
     pub async fn conclude(&mut self) {
         let Changes::Follow(following) = &mut self.changes else { return };
         following.halt.ask();
-        let Some(under_way) = following.under_way.take() else { return };
+        let under_way = following.under_way.take();
+        let over = async {
+            if let Some(under_way) = under_way {
+                under_way.over().await;
+            }
+            let _page = following.page.lock().await;
+        };
         // Its fate is recorded by the task itself; one that hangs stays an intent without a result.
-        let _ = tokio::time::timeout(GRACE, under_way.over()).await;
+        let _ = tokio::time::timeout(GRACE, over).await;
     }
 
     async fn carry_out(

@@ -2,9 +2,13 @@
 //! the thread of the guest, and from that to the store's and back, costs as much as what is done in between.
 //!
 //! ```text
-//! preview ─► turn ─► needed? ─► ground as planned? ─► intent, durable ─► halted? ─► perform ─► result, durable ─► told ─► noted
-//! └ given up with the run ┘└────────────── goes on without it, and leaves a whole record ─────────────────────────────────────┘
+//! preview ─► page ─► turn ─► needed? ─► ground as planned? ─► intent, durable ─► halted? ─► perform ─► told ─► result, durable ─► noted
+//! └─ given up with the run ─┘└────────────── goes on without it, and leaves a whole record ──────────────────────────────────────────┘
 //! ```
+//!
+//! The guest goes on while the result is being recorded, and with it the look of the next step. That one begins when the page
+//! is free, which is when the result is durable: whenever the agent dies, there is one change at most of which a run does not
+//! know what became of it.
 //!
 //! There is one turn. Where the step takes it, it begins; where whoever waits takes it first, because the run is over, the step
 //! ends in its look, in which nothing was done. So a run can be cut off at any moment: until then there is no intent, and from
@@ -15,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Intent, IntentError, Ledger, Receipt, denial, moved};
@@ -29,7 +33,12 @@ pub(super) struct Step {
     pub(super) limits: CallLimits,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) halt: Halt,
+    pub(super) page: Page,
 }
+
+/// Where the changes of one run are recorded, one after the other: held by a step from before its intent until what became
+/// of it is durable.
+pub(super) type Page = Arc<Mutex<()>>;
 
 /// What comes of a step.
 pub(super) enum Came {
@@ -108,19 +117,20 @@ impl Step {
             Ok(now) => now,
             Err(error) => return drop(tell.send(Came::Unseen(Some(error)))),
         };
+        let Self { change, intent, limits, ledger, halt, page } = self;
+        let _page = page.lock().await;
         if !turn.take() {
             return;
         }
-        let Self { change, intent, limits, ledger, halt } = self;
         let Intent { position, sequence, .. } = intent;
         if !now.is_needed() {
-            ledger.pass_over(intent, &Fate::Unchanged).await;
             let receipt = Receipt::of(sequence, Disposition::Unchanged, &now);
-            return drop(tell.send(Came::Told(Ok(receipt))));
+            let _ = tell.send(Came::Told(Ok(receipt)));
+            return ledger.pass_over(intent, &Fate::Unchanged).await;
         }
         if let Some(moved) = moved(&intent.planned.preview.ground, &now.ground) {
-            ledger.pass_over(intent, &Fate::Conflict(moved.clone())).await;
-            return drop(tell.send(Came::Told(Err(CallError::Conflict(moved)))));
+            let _ = tell.send(Came::Told(Err(CallError::Conflict(moved.clone()))));
+            return ledger.pass_over(intent, &Fate::Conflict(moved)).await;
         }
         let planned = intent.planned.clone();
         if let Err(error) = ledger.intend(intent).await {
@@ -133,8 +143,8 @@ impl Step {
             change.perform(&planned.preview, &limits, &halt).await
         };
         let Ended { fate, told } = Ended::of(performed, sequence, &planned);
-        ledger.settle(position, &fate).await;
         let _ = tell.send(Came::Told(told));
+        ledger.settle(position, &fate).await;
         ledger.note(position, &fate);
     }
 }

@@ -293,6 +293,7 @@ async fn what_is_no_longer_needed_is_skipped_and_said_so() {
     plant.open.lock().unwrap().push("a".to_owned());
     let mut journal = following(plan, &paper, Duration::from_secs(60));
     assert_eq!(open(&mut journal, &plant, "a").await.unwrap().unwrap().disposition, Disposition::Unchanged);
+    journal.conclude().await;
     assert_eq!(paper.lines(), ["1 passed over, unchanged"]);
     assert_eq!(plant.performed.load(Ordering::SeqCst), 0);
 }
@@ -307,6 +308,7 @@ async fn moved_ground_is_a_conflict_and_the_plugin_may_go_on() {
     assert_eq!(refused, CallError::Conflict("pressure was low, is high".to_owned()));
     plant.open.lock().unwrap().clear();
     assert_eq!(open(&mut journal, &plant, "b").await.unwrap().unwrap().disposition, Disposition::Applied);
+    journal.conclude().await;
     assert_eq!(paper.lines(), ["1 passed over, conflict", "2 intend open b within 20", "2 applied"]);
 }
 
@@ -353,6 +355,7 @@ async fn each_way_to_fail_is_told_and_recorded_as_what_it_is() {
         let mut journal = following(plan, &paper, Duration::from_secs(60));
         let error = open(&mut journal, &plant, "a").await.unwrap().unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
+        journal.conclude().await;
         assert_eq!(paper.lines()[1], recorded);
     }
 }
@@ -419,7 +422,7 @@ async fn what_was_begun_is_settled_also_when_nothing_is_left_of_its_run() {
     let plan = planned(&plant, &["a"]).await;
     let mut journal = following(plan, &paper, Duration::from_secs(60));
     let written = paper.results.lock().await;
-    poll_until(open(&mut journal, &plant, "a"), || plant.performed.load(Ordering::SeqCst) > 0).await;
+    open(&mut journal, &plant, "a").await.unwrap().unwrap();
     drop(journal);
     drop(written);
     let_others_go_on().await;
@@ -476,7 +479,7 @@ async fn what_goes_on_past_the_deadline_is_waited_for_and_recorded() {
     let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
     let plan = planned(&plant, &["a"]).await;
     let mut journal = following(plan, &paper, Duration::from_secs(1));
-    let written = paper.results.lock().await;
+    let written = paper.intents.lock().await;
     let late = {
         let call = open(&mut journal, &plant, "a");
         tokio::pin!(call);
@@ -485,31 +488,54 @@ async fn what_goes_on_past_the_deadline_is_waited_for_and_recorded() {
         call.await
     };
     assert_eq!(late.unwrap().unwrap().disposition, Disposition::Applied);
+    journal.conclude().await;
     assert_eq!(paper.lines(), ["1 intend open a within 20", "1 applied"]);
 }
 
 #[tokio::test]
-async fn a_plugin_hears_of_a_change_when_its_result_is_recorded() {
+async fn a_plugin_goes_on_while_a_result_is_recorded_and_nothing_more_begins() {
     let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
     let plan = planned(&plant, &["a", "b"]).await;
     let mut journal = following(plan, &paper, Duration::from_secs(60));
     let written = paper.results.lock().await;
+    assert_eq!(open(&mut journal, &plant, "a").await.unwrap().unwrap().disposition, Disposition::Applied);
     {
-        let call = open(&mut journal, &plant, "a");
+        let call = open(&mut journal, &plant, "b");
         tokio::pin!(call);
-        while plant.performed.load(Ordering::SeqCst) == 0 {
-            assert!(futures_util::poll!(call.as_mut()).is_pending());
-            tokio::task::yield_now().await;
-        }
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
         let_others_go_on().await;
         assert!(futures_util::poll!(call.as_mut()).is_pending());
+        assert_eq!(paper.lines(), ["1 intend open a within 20"]);
         drop(written);
         call.await.unwrap().unwrap();
-        assert_eq!(paper.lines().len(), 2);
     }
-    open(&mut journal, &plant, "b").await.unwrap().unwrap();
     journal.conclude().await;
+    assert_eq!(paper.lines(), ["1 intend open a within 20", "1 applied", "2 intend open b within 20", "2 applied"]);
     assert_eq!(*paper.noted.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_waits_for_the_result_of_each_change() {
+    // The run ends after its change, and in the look of the next one.
+    for further in [None, Some("stuck")] {
+        let (plant, paper) = (Arc::new(Plant::default()), Arc::new(Paper::default()));
+        let mut plan = planned(&plant, &["a", "b"]).await;
+        plan[1].call.arguments = canonical(&serde_json::json!({ "valve": "stuck" }));
+        let mut journal = following(plan, &paper, Duration::from_secs(60));
+        let written = paper.results.lock().await;
+        open(&mut journal, &plant, "a").await.unwrap().unwrap();
+        if let Some(valve) = further {
+            assert!(futures_util::FutureExt::now_or_never(open(&mut journal, &plant, valve)).is_none());
+        }
+        let conclude = journal.conclude();
+        tokio::pin!(conclude);
+        assert!(futures_util::poll!(conclude.as_mut()).is_pending());
+        let_others_go_on().await;
+        assert!(futures_util::poll!(conclude.as_mut()).is_pending());
+        drop(written);
+        conclude.await;
+        assert_eq!(paper.lines(), ["1 intend open a within 20", "1 applied"]);
+    }
 }
 
 #[tokio::test]
