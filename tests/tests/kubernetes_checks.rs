@@ -36,9 +36,7 @@ impl Ward {
             } } },
             "plugins": {
                 "k8s-pods": plugin("k8s-pods", json!([verbs(&["list-pods", "get-rollout"])])),
-                "k8s-crashes": plugin("k8s-crashes", json!([
-                    verbs(&["list-pods", "read-log", "list-events"]), objects("get-object", &["pods"]),
-                ])),
+                "k8s-crashes": plugin("k8s-crashes", json!([verbs(&["list-pods", "read-log", "list-events"])])),
                 "k8s-error-logs": plugin("k8s-error-logs", json!([verbs(&["read-logs", "list-pods"])])),
                 "k8s-top": plugin("k8s-top", json!([verbs(&["list-pods", "list-usage"])])),
                 "k8s-events": plugin("k8s-events", json!([verbs(&["list-events"])])),
@@ -105,6 +103,75 @@ async fn the_troubles_of_a_cluster_are_named() {
     ward.cluster.set_metrics(Metrics::There(Usage::default().with("shop", &pod, "api", "10m", "10Mi")));
     let (state, card) = ward.check("k8s-top", labels("api"));
     assert_ne!(state, "unknown", "{card}");
+}
+
+/// A pod of the application `name` with one init container, whose status and whose metadata have this in them.
+fn pod(name: &str, init: Value, metadata: Value) -> Value {
+    let container = |name: &str| json!({ "name": name, "image": format!("example.invalid/{name}:1") });
+    let mut migrate = json!({ "name": "migrate", "image": "", "imageID": "", "restartCount": 0, "ready": false });
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": format!("{name}-1"), "namespace": "shop", "labels": { "app": name } },
+        "spec": { "nodeName": "node-0", "initContainers": [container("migrate")], "containers": [container("api")] },
+    });
+    for (into, from) in [(&mut migrate, init), (&mut pod["metadata"], metadata)] {
+        into.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
+    }
+    let waiting = json!({ "waiting": { "reason": "PodInitializing" } });
+    pod["status"] = json!({
+        "phase": "Pending", "conditions": [{ "type": "Initialized", "status": "False" }],
+        "initContainerStatuses": [migrate],
+        "containerStatuses": [{
+            "name": "api", "image": "", "imageID": "", "restartCount": 0, "ready": false, "state": waiting,
+        }],
+    });
+    pod
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_do_not_start_and_pods_that_do_not_go_are_named_as_kubectl_names_them() {
+    let ward = Ward::start().await;
+    let labels = |app: &str| json!({ "labels": format!("app={app}") });
+    let ago =
+        |seconds| (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds)).strftime("%FT%TZ").to_string();
+    let ended = |code| json!({ "terminated": { "exitCode": code, "reason": "Error", "finishedAt": ago(90) } });
+    let loops = json!({
+        "restartCount": 7, "lastState": ended(3), "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+    });
+    ward.cluster.put(pod("loops", loops, json!({})));
+    ward.cluster.log_previous("shop", "loops-1", "migrate", Duration::from_secs(91), "FATAL no such table: orders");
+    ward.cluster.log("shop", "loops-1", "migrate", Duration::from_secs(91), "FATAL no such table: orders");
+    let words = ["Init:CrashLoopBackOff in migrate, last end Error, exit 3", "migrate was restarted 7 times"];
+    ward.holds("k8s-pods", labels("loops"), "critical", &words);
+    let words =
+        ["loops-1/migrate (init container) ended", "exit 3", "keeps its pod from starting", "no such table: orders"];
+    ward.holds("k8s-crashes", labels("loops"), "critical", &words);
+    ward.holds("k8s-error-logs", labels("loops"), "ok", &["1 error line", "no such table: orders"]);
+
+    ward.cluster.put(pod("failed", json!({ "state": ended(2) }), json!({})));
+    ward.holds("k8s-pods", labels("failed"), "critical", &["Init:Error, exit 2 in migrate"]);
+    ward.cluster.put(pod("busy", json!({ "state": { "running": {} } }), json!({})));
+    ward.holds("k8s-pods", labels("busy"), "critical", &["1 starting (busy-1; Init:0/1)"]);
+    ward.holds("k8s-crashes", labels("busy"), "ok", &["no container of 1 pod"]);
+
+    let removal = |until: i64, finalizers: Value| json!({ "deletionTimestamp": ago(until), "deletionGracePeriodSeconds": 30, "finalizers": finalizers });
+    for mut api in ward.cluster.list("v1/Pod", Some("shop")) {
+        if api["metadata"]["labels"]["app"] == "api" {
+            api["metadata"].as_object_mut().unwrap().extend(removal(-25, json!([])).as_object().unwrap().clone());
+            api["metadata"]["name"] = json!(format!("{}-old", api["metadata"]["name"].as_str().unwrap()));
+            api["metadata"].as_object_mut().unwrap().remove("uid");
+            ward.cluster.put(api);
+        }
+    }
+    ward.holds("k8s-pods", labels("api"), "ok", &["3 of 3 pods", "Terminating", "within their grace period: 3 pods"]);
+    ward.cluster.put(pod("stuck", json!({ "state": ended(143) }), removal(300, json!(["example.com/backup"]))));
+    let words = [
+        "1 pod of app=stuck is being removed",
+        "1 pod Terminating for 5 min",
+        "held by the finalizer example.com/backup",
+    ];
+    ward.holds("k8s-pods", labels("stuck"), "critical", &words);
+    ward.holds("k8s-crashes", labels("stuck"), "ok", &[]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

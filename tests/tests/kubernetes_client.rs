@@ -1,6 +1,6 @@
 //! The Kubernetes client against a stand-in API server that is held to the record of a real one.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "the helpers of a test may")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,12 +73,95 @@ async fn pods_are_read_with_their_containers_and_their_troubles() {
     let waits = ["ErrImagePull", "ImagePullBackOff"];
     assert!(waits.contains(&image.containers[0].reason.as_deref().unwrap_or_default()), "{image:?}");
     let killed = one("app=oom").await;
-    assert_eq!(killed.containers[0].last_end_reason.as_deref(), Some("OOMKilled"), "{killed:?}");
+    let end = killed.containers[0].last_end.as_ref().unwrap();
+    assert_eq!((end.reason.as_deref(), end.exit_code), (Some("OOMKilled"), 137), "{killed:?}");
+    assert!(end.finished_ms.is_some() && killed.containers[0].end.is_none() && killed.containers[0].started, "{killed:?}");
     assert_eq!(killed.containers[0].limits.memory.as_deref(), Some("64Mi"));
+    let crashing = one("app=crash").await;
+    assert_eq!((crashing.status.as_str(), crashing.removal), ("CrashLoopBackOff", None));
+    assert!(crashing.labels.contains(&("app".to_owned(), "crash".to_owned())), "{:?}", crashing.labels);
     let too_big = one("app=toobig").await;
     assert_eq!((too_big.phase.as_str(), too_big.reason.as_deref()), ("Pending", Some("Unschedulable")), "{too_big:?}");
     assert_eq!(too_big.containers[0].requests.cpu.as_deref(), Some("64"));
     assert!(client.list_pods(&permit(), &limits(AMPLE), "app=nobody").await.unwrap().is_empty());
+}
+
+/// A pod `name` of the application `late` that has a sidecar `proxy` and an init container `migrate`, in that state.
+fn late(name: &str, migrate: Value) -> Value {
+    let container = |name: &str| json!({ "name": name, "image": format!("example.invalid/{name}:1") });
+    let mut proxy = container("proxy");
+    proxy["restartPolicy"] = json!("Always");
+    let status = |name: &str, is_up: bool, state: Value| {
+        json!({
+            "name": name, "image": "", "imageID": "", "restartCount": 0, "ready": is_up, "started": is_up, "state": state,
+            "lastState": {},
+        })
+    };
+    let mut migrating = status("migrate", false, migrate);
+    let ended = json!({ "exitCode": 3, "signal": 0, "reason": "Error", "finishedAt": "2026-03-01T03:14:15Z" });
+    migrating["lastState"] = json!({ "terminated": ended });
+    migrating["restartCount"] = json!(4);
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "namespace": "shop", "labels": { "app": "late" } },
+        "spec": {
+            "nodeName": "node-0", "initContainers": [proxy, container("migrate")], "containers": [container("api")],
+        },
+        "status": {
+            "phase": "Pending",
+            "conditions": [{ "type": "PodScheduled", "status": "True" }, { "type": "Initialized", "status": "False" }],
+            "initContainerStatuses": [status("proxy", true, json!({ "running": {} })), migrating],
+            "containerStatuses": [status("api", false, json!({ "waiting": { "reason": "PodInitializing" } }))],
+        },
+    })
+}
+
+#[tokio::test]
+async fn init_containers_and_pods_that_are_being_removed_are_told() {
+    let (cluster, client) = seeded().await;
+    cluster.put(late("late-1", json!({ "waiting": { "reason": "CrashLoopBackOff" } })));
+    let mut ended = late("late-2", json!({ "terminated": { "exitCode": 137, "signal": 9 } }));
+    let metadata = &mut ended["metadata"];
+    metadata["finalizers"] = json!(["example.com/backup"]);
+    metadata["deletionGracePeriodSeconds"] = json!(30);
+    metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    cluster.put(ended);
+    let mut going = late("late-3", json!({ "running": {} }));
+    going["metadata"]["deletionGracePeriodSeconds"] = json!(600);
+    going["metadata"]["deletionTimestamp"] = json!("2999-01-01T00:00:00Z");
+    cluster.put(going);
+
+    let pods = client.list_pods(&permit(), &limits(AMPLE), "app=late").await.unwrap();
+    let shown: Vec<_> = pods.iter().map(|pod| (pod.name.as_str(), pod.status.as_str())).collect();
+    assert_eq!(shown, [("late-1", "Init:CrashLoopBackOff"), ("late-2", "Terminating"), ("late-3", "Terminating")]);
+    let [proxy, migrate] = pods[0].init_containers.as_slice() else { panic!("{pods:?}") };
+    assert_eq!((proxy.name.as_str(), proxy.sidecar, proxy.started, proxy.ready), ("proxy", true, true, true));
+    assert_eq!((migrate.name.as_str(), migrate.sidecar, migrate.restarts), ("migrate", false, 4));
+    assert_eq!(migrate.reason.as_deref(), Some("CrashLoopBackOff"));
+    let last = migrate.last_end.as_ref().unwrap();
+    assert_eq!((last.exit_code, last.signal, last.finished_ms), (3, None, Some(1_772_334_855_000)));
+    let end = pods[1].init_containers[1].end.as_ref().unwrap();
+    assert_eq!((end.exit_code, end.signal, end.reason.as_deref()), (137, Some(9), None));
+    let [overdue, within] = [1, 2].map(|n| pods[n].removal.clone().unwrap());
+    assert!(overdue.overdue > 0.0 && overdue.grace == 30.0 && overdue.finalizers == ["example.com/backup"], "{overdue:?}");
+    assert!(within.overdue == 0.0 && within.grace == 600.0 && within.finalizers.is_empty(), "{within:?}");
+
+    // What an init container wrote belongs to the log while the pod waits for it; a sidecar's always does.
+    for container in ["proxy", "migrate"] {
+        cluster.log("shop", "late-1", container, Duration::from_secs(5), &format!("ERROR of {container}"));
+    }
+    let read = async || {
+        let query = LogQuery { limit: 9, ..LogQuery::default() };
+        let page = client.read_logs(&permit(), &limits(AMPLE), "app=late", &query).await.unwrap();
+        let mut texts: Vec<_> = page.lines.into_iter().map(|line| line.text).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(read().await, ["ERROR of migrate", "ERROR of proxy"]);
+    let mut beyond = cluster.get("v1/Pod", "shop", "late-1").unwrap();
+    beyond["status"]["conditions"][1]["status"] = json!("True");
+    cluster.put(beyond);
+    assert_eq!(read().await, ["ERROR of proxy"]);
 }
 
 #[tokio::test]

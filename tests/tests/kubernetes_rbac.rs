@@ -44,9 +44,7 @@ fn plugins() -> Value {
     let apps = ["deployments.apps", "statefulsets.apps", "daemonsets.apps"];
     json!({
         "k8s-pods": plugin("k8s-pods", json!([verbs(&["list-pods", "get-rollout"])])),
-        "k8s-crashes": plugin("k8s-crashes", json!([
-            verbs(&["list-pods", "read-log", "list-events"]), objects("get-object", &["pods"]),
-        ])),
+        "k8s-crashes": plugin("k8s-crashes", json!([verbs(&["list-pods", "read-log", "list-events"])])),
         "k8s-error-logs": plugin("k8s-error-logs", json!([verbs(&["read-logs", "list-pods"])])),
         "k8s-top": plugin("k8s-top", json!([verbs(&["list-pods", "list-usage"])])),
         "k8s-events": plugin("k8s-events", json!([verbs(&["list-events"])])),

@@ -27,6 +27,7 @@ mod rights;
 mod rollout;
 mod seal;
 mod shared;
+mod status;
 mod transport;
 mod usage;
 
@@ -39,7 +40,7 @@ pub use change::{EnvRequest, Eviction, ResourceAmounts, SetResources, Variable};
 pub use events::Event;
 pub use logs::{LogLine, LogPage, LogQuery, PodRef};
 pub use objects::{ObjectPage, ObjectQuery};
-pub use pods::{Container, Pod, Quantities};
+pub use pods::{Container, ContainerEnd, Pod, Quantities, Removal};
 pub use rollout::{Rollout, Workload, WorkloadKind};
 pub use seal::{KEY_BYTES, Seal};
 pub use usage::Usage;

@@ -5,8 +5,8 @@ use super::bindings::paramedic::plugin::types::{Error, Label};
 use super::bindings::paramedic::plugin::{kubernetes as wit, kubernetes_types as types};
 use super::targets::client;
 use crate::clients::kubernetes::{
-    Container, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, PodRef, Quantities, Rollout, Usage,
-    Workload, WorkloadKind,
+    Container, ContainerEnd, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, PodRef, Quantities, Removal,
+    Rollout, Usage, Workload, WorkloadKind,
 };
 use crate::journal::Arguments;
 use crate::policy::op;
@@ -149,26 +149,42 @@ fn pods(pods: Vec<Pod>) -> Vec<wit::Pod> {
     let pod = |pod: Pod| wit::Pod {
         name: pod.name,
         uid: pod.uid,
+        labels: pod.labels.into_iter().map(|(name, value)| Label { name, value }).collect(),
         phase: pod.phase,
         reason: pod.reason,
+        status: pod.status,
         ready: pod.ready,
         node: pod.node,
         age: pod.age,
+        removal: pod.removal.map(removal),
+        init_containers: pod.init_containers.into_iter().map(container).collect(),
         containers: pod.containers.into_iter().map(container).collect(),
     };
     pods.into_iter().map(pod).collect()
+}
+
+fn removal(removal: Removal) -> wit::Removal {
+    let Removal { grace, overdue, finalizers } = removal;
+    wit::Removal { grace, overdue, finalizers }
+}
+
+fn container_end(end: ContainerEnd) -> wit::ContainerEnd {
+    let ContainerEnd { exit_code, signal, reason, finished_ms } = end;
+    wit::ContainerEnd { exit_code, signal, reason, finished: finished_ms }
 }
 
 fn container(container: Container) -> wit::Container {
     wit::Container {
         name: container.name,
         image: container.image,
+        sidecar: container.sidecar,
         ready: container.ready,
+        started: container.started,
         restarts: container.restarts,
         state: container.state,
         reason: container.reason,
-        last_end_reason: container.last_end_reason,
-        last_exit_code: container.last_exit_code,
+        end: container.end.map(container_end),
+        last_end: container.last_end.map(container_end),
         requests: quantities(container.requests),
         limits: quantities(container.limits),
     }

@@ -1,7 +1,7 @@
 //! A namespace: its pods, objects, events, what containers use, and their last lines.
 
 use paramedic_sdk::kubernetes::{
-    self, Container, Event, LogPage, LogQuery, ObjectQuery, Pod, PodRef, Quantities, Usage,
+    self, Container, ContainerEnd, Event, LogPage, LogQuery, ObjectQuery, Pod, PodRef, Quantities, Removal, Usage,
 };
 use paramedic_sdk::{Error, File, clock, human};
 use serde_json::{Map, Value, json};
@@ -68,22 +68,40 @@ pub fn capture(capture: &mut Capture, target: &str, params: &Params) {
 /// Whether a pod is not as it should be.
 fn is_troubled(pod: &Pod) -> bool {
     let fine = pod.ready || pod.phase == "Succeeded";
-    !fine || pod.containers.iter().any(|container| container.restarts > 0)
+    !fine || pod.lasting_containers().any(|container| container.restarts > 0)
 }
 
 fn of_pod(pod: &Pod) -> Value {
+    let containers = |containers: &[Container]| containers.iter().map(of_container).collect::<Vec<_>>();
+    let labels: Map<String, Value> =
+        pod.labels.iter().map(|label| (label.name.clone(), Value::from(label.value.clone()))).collect();
     json!({
-        "name": pod.name, "phase": pod.phase, "reason": pod.reason, "ready": pod.ready, "node": pod.node,
-        "age_seconds": pod.age.round(), "containers": pod.containers.iter().map(of_container).collect::<Vec<_>>(),
+        "name": pod.name, "labels": labels, "status": pod.status, "phase": pod.phase, "reason": pod.reason,
+        "ready": pod.ready, "node": pod.node, "age_seconds": pod.age.round(), "removal": pod.removal.as_ref().map(of_removal),
+        "init_containers": containers(&pod.init_containers), "containers": containers(&pod.containers),
+    })
+}
+
+fn of_removal(removal: &Removal) -> Value {
+    json!({
+        "grace_seconds": removal.grace, "overdue_seconds": removal.overdue.round(), "finalizers": removal.finalizers,
     })
 }
 
 fn of_container(container: &Container) -> Value {
     json!({
-        "name": container.name, "image": container.image, "ready": container.ready, "restarts": container.restarts,
-        "state": container.state, "reason": container.reason, "last_end_reason": container.last_end_reason,
-        "last_exit_code": container.last_exit_code, "requests": of_quantities(&container.requests),
+        "name": container.name, "image": container.image, "sidecar": container.sidecar, "ready": container.ready,
+        "started": container.started, "restarts": container.restarts, "state": container.state,
+        "reason": container.reason, "end": container.end.as_ref().map(of_end),
+        "last_end": container.last_end.as_ref().map(of_end), "requests": of_quantities(&container.requests),
         "limits": of_quantities(&container.limits),
+    })
+}
+
+fn of_end(end: &ContainerEnd) -> Value {
+    json!({
+        "exit_code": end.exit_code, "signal": end.signal, "reason": end.reason,
+        "seconds_ago": end.finished.map(|at| clock::age(at).round()),
     })
 }
 
@@ -185,24 +203,22 @@ fn logs(capture: &mut Capture, target: &str, pods: &[Pod], params: &Params) {
     let base = format!("kubernetes/{target}/logs");
     let mut lost: Vec<String> = Vec::new();
     let (mut count, mut had) = (0, 0);
-    for pod in pods.iter().take(params.pods) {
-        for container in &pod.containers {
-            let runs = if container.restarts > 0 { &[false, true][..] } else { &[false] };
-            for previous in runs.iter().copied() {
-                count += 1;
-                let place = format!("{}/{}{}", pod.name, container.name, if previous { ".previous" } else { "" });
-                if count > LOGS {
-                    lost.push(format!("{place}: there are more than {LOGS} logs"));
-                    continue;
-                }
-                match read(capture, target, pod, container, previous, params) {
-                    Ok(page) => {
-                        had += 1;
-                        capture.log(log_file(format!("{base}/{}.log", file_path(&place)), &page, params));
-                    }
-                    Err(why) => lost.push(format!("{place}: {why}")),
-                }
+    for (pod, container, run) in pods.iter().take(params.pods).flat_map(runs) {
+        count += 1;
+        let previous = if run == Run::Previous { ".previous" } else { "" };
+        let place = format!("{}/{}{previous}", pod.name, container.name);
+        if count > LOGS {
+            lost.push(format!("{place}: there are more than {LOGS} logs"));
+            continue;
+        }
+        match read(capture, target, (pod, container, run), params) {
+            Ok(page) if run == Run::Done && page.lines.is_empty() => {}
+            Err(_) if run == Run::Done => {}
+            Ok(page) => {
+                had += 1;
+                capture.log(log_file(format!("{base}/{}.log", file_path(&place)), &page, params));
             }
+            Err(why) => lost.push(format!("{place}: {why}")),
         }
     }
     if had > 0 {
@@ -221,22 +237,54 @@ fn logs(capture: &mut Capture, target: &str, pods: &[Pod], params: &Params) {
     }
 }
 
+/// Which log of a container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// Of the run under way.
+    Current,
+    /// Of an init container that the pod waits for: what it said may be long ago.
+    Holding,
+    /// Of an init container that is done. Its node may have thrown it away.
+    Done,
+    /// Of the run before.
+    Previous,
+}
+
+/// The logs of a pod's containers, those of init containers after the others.
+fn runs(pod: &Pod) -> impl Iterator<Item = (&Pod, &Container, Run)> {
+    let waits = pod.held_up_by().is_some();
+    let has_run = |container: &&Container| container.state != "waiting" || container.restarts > 0;
+    let of_init = move |container: &Container| match (container.sidecar, waits) {
+        (true, _) => Run::Current,
+        (false, true) => Run::Holding,
+        (false, false) => Run::Done,
+    };
+    let init = pod.init_containers.iter().filter(has_run).map(move |container| (container, of_init(container)));
+    let all = pod.containers.iter().map(|container| (container, Run::Current)).chain(init);
+    all.flat_map(move |(container, run)| {
+        let previous = (container.restarts > 0 && run != Run::Done).then_some(Run::Previous);
+        [run].into_iter().chain(previous).map(move |run| (pod, container, run))
+    })
+}
+
 fn read(
     capture: &mut Capture,
     target: &str,
-    pod: &Pod,
-    container: &Container,
-    previous: bool,
+    (pod, container, run): (&Pod, &Container, Run),
     params: &Params,
 ) -> Result<LogPage, String> {
     let query = LogQuery::last(params.lines, params.lines);
-    // The run before ended before, and its last words are wanted however long ago they were.
-    let query = if previous { query.previous() } else { query.since(params.since) };
+    let query = match run {
+        Run::Current | Run::Done => query.since(params.since),
+        Run::Holding => query,
+        // It ended before, and its last words are wanted however long ago they were.
+        Run::Previous => query.previous(),
+    };
     let place = PodRef::of(target, pod, &container.name);
     let read = capture.attempt(|| kubernetes::read_log(&place, &query));
     match read {
         // A container that was never started has no log, and the pods say why.
-        Err(_) if !previous && container.state == "waiting" && container.restarts == 0 => {
+        Err(_) if run == Run::Current && container.state == "waiting" && container.restarts == 0 => {
             Ok(LogPage { lines: Vec::new(), next: None })
         }
         read => read,

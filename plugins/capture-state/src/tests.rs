@@ -1,13 +1,12 @@
 use super::*;
 use paramedic_sdk::Error;
 use paramedic_sdk::kubernetes::{
-    Container, Event, LIST_EVENTS, LIST_OBJECTS, LIST_PODS, LIST_USAGE, LogLine, LogPage, ObjectPage, Pod, Quantities,
-    READ_LOG,
+    Container, ContainerEnd, Event, LIST_EVENTS, LIST_OBJECTS, LIST_PODS, LIST_USAGE, LogLine, LogPage, ObjectPage, Pod, READ_LOG, Removal,
 };
 use paramedic_sdk::postgres::{INSPECT, QUERY, REPLICATION, ReplicationState, RowSet, SESSIONS, STATEMENTS, Server};
 use paramedic_sdk::queue::{Failures, JobCount, JobState, LIST_FAILURES, Overview};
 use paramedic_sdk::redis::{INFO, Info, SLOW_LOG, SlowEntry};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied};
+use paramedic_sdk::testing::{self, Host, Run, assert_well_described, denied};
 use serde_json::{Value, json};
 
 const SECRET: &str = "hunter2-of-tests";
@@ -15,33 +14,8 @@ const SECRET: &str = "hunter2-of-tests";
 /// What the clock of every test shows.
 const NOW: u64 = 1_767_225_600_000;
 
-fn container(name: &str, restarts: u32) -> Container {
-    let none = || Quantities { cpu: None, memory: None, others: Vec::new() };
-    Container {
-        name: name.to_owned(),
-        image: "api:7".to_owned(),
-        ready: restarts == 0,
-        restarts,
-        state: "running".to_owned(),
-        reason: None,
-        last_end_reason: None,
-        last_exit_code: None,
-        requests: none(),
-        limits: none(),
-    }
-}
-
 fn pod(name: &str, restarts: u32) -> Pod {
-    Pod {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        phase: "Running".to_owned(),
-        reason: None,
-        ready: restarts == 0,
-        node: None,
-        age: 7200.0,
-        containers: vec![container("api", restarts)],
-    }
+    testing::pod(name, "app=api", vec![Container { ready: restarts == 0, restarts, ..testing::container("api") }])
 }
 
 fn page(lines: usize) -> LogPage {
@@ -162,6 +136,49 @@ fn all_of_it_is_captured_and_nothing_that_could_be_a_secret() {
     assert!(first.unwrap().contains("api-2"), "the pod in trouble is first");
     assert!(outcome.files().all().iter().all(|file| !file.text.contains(SECRET)));
     assert!(outcome.files().missing().is_empty());
+}
+
+#[test]
+fn init_containers_are_captured_with_what_they_wrote() {
+    let end = |exit_code| Some(ContainerEnd { exit_code, signal: None, reason: None, finished: Some(NOW - 90_000) });
+    let over = |name: &str, exit_code| Container {
+        state: "terminated".to_owned(),
+        end: end(exit_code),
+        ..testing::container(name)
+    };
+    let waiting = |name: &str| Container { state: "waiting".to_owned(), ready: false, started: false, ..testing::container(name) };
+    let mut stuck = Pod { ready: false, status: "Init:CrashLoopBackOff".to_owned(), ..pod("api-1", 0) };
+    let holding = Container { restarts: 3, last_end: end(1), ..waiting("migrate") };
+    stuck.init_containers = vec![over("fetch", 0), holding, waiting("late")];
+    stuck.containers = vec![waiting("api")];
+    stuck.removal = Some(Removal { grace: 30.0, overdue: 61.4, finalizers: vec!["example.com/backup".to_owned()] });
+    let mut fine = pod("api-2", 0);
+    fine.init_containers = vec![over("fetch", 0), over("quiet", 0), Container { sidecar: true, ..testing::container("proxy") }];
+    let host = Host::new()
+        .at(NOW)
+        .answers(LIST_PODS, "prod", Ok(vec![fine, stuck]))
+        .answers(READ_LOG, "prod", Ok(page(2)))
+        .answers(READ_LOG, "prod api-1 api current", Err(Error::NotFound("it is waiting to start".to_owned())))
+        .answers(READ_LOG, "prod api-2 quiet current", Ok(page(0)));
+    let run = host.run::<CaptureState>(json!({ "kubernetes": ["prod"], "leave_out": ["objects", "events", "usage"] }));
+    assert_eq!(run.outcome().status(), Status::Ok, "{}", run.outcome().summary());
+    let files = run.outcome().files().all().iter();
+    let logs: Vec<&str> = files.filter_map(|file| file.path.strip_prefix("kubernetes/prod/logs/")).collect();
+    let expected = [
+        "api-1/api.log",
+        "api-1/fetch.log",
+        "api-1/migrate.log",
+        "api-1/migrate.previous.log",
+        "api-2/api.log",
+        "api-2/fetch.log",
+        "api-2/proxy.log",
+    ];
+    assert_eq!(logs, expected);
+    let pods = &file(&run, "kubernetes/prod/pods.jsonl").text;
+    let first: Value = serde_json::from_str(pods.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["status"], &first["labels"]["app"]), (&json!("Init:CrashLoopBackOff"), &json!("api")));
+    assert_eq!(first["removal"]["overdue_seconds"], 61.0);
+    assert_eq!(first["init_containers"][1]["last_end"]["exit_code"], 1);
 }
 
 #[test]

@@ -3,67 +3,88 @@
 use paramedic_sdk::kubernetes::{Container, Pod};
 use paramedic_sdk::{Instant, human};
 
+/// The cluster's word for a container that was killed because memory ran out.
+const OUT_OF_MEMORY: &str = "OOMKilled";
+
 /// A container that ended by a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct End<'a> {
     pub(crate) pod: &'a Pod,
-    /// Name of the container.
-    pub(crate) container: String,
-    pub(crate) restarts: u32,
+    pub(crate) container: &'a Container,
+    /// The others wait until it is done.
+    pub(crate) is_init: bool,
     /// It does not run now.
     pub(crate) is_down: bool,
     /// It was not started again, so its log is the current one and not the previous.
     pub(crate) is_last: bool,
     /// The cluster's reason, such as `OOMKilled`; empty if none is given.
     pub(crate) reason: String,
+    pub(crate) signal: Option<i32>,
     pub(crate) code: Option<i32>,
-    /// The limit of its memory, if it has one.
-    pub(crate) memory: Option<String>,
     /// When it ended, if that is known.
     pub(crate) at: Option<Instant>,
 }
 
-/// The ends by a fault that a list of pods tells, those of init containers not among them.
+/// The ends by a fault of a pod's containers, those of init containers first.
 pub(crate) fn of_pod(pod: &Pod) -> impl Iterator<Item = End<'_>> {
-    pod.containers.iter().filter_map(move |container| of_container(pod, container))
+    let init = pod.init_containers.iter().map(|container| (container, !container.sidecar));
+    let all = init.chain(pod.containers.iter().map(|container| (container, false)));
+    all.filter_map(move |(container, is_init)| of_container(pod, container, is_init))
 }
 
-fn of_container<'a>(pod: &'a Pod, container: &Container) -> Option<End<'a>> {
+fn of_container<'a>(pod: &'a Pod, container: &'a Container, is_init: bool) -> Option<End<'a>> {
     let is_last = container.state == "terminated";
     let loops = container.state == "waiting" && container.reason.as_deref() == Some("CrashLoopBackOff");
-    let reason = if is_last { &container.reason } else { &container.last_end_reason };
-    let code = if is_last { None } else { container.last_exit_code };
-    let reason = human::shorten(reason.as_deref().unwrap_or_default(), 60);
+    let end = if is_last { container.end.as_ref() } else { container.last_end.as_ref() };
+    let said = end.and_then(|end| end.reason.as_ref()).or(container.reason.as_ref().filter(|_| is_last));
+    let reason = human::shorten(said.map_or("", String::as_str), 60);
+    let code = end.map(|end| end.exit_code);
+    if is_last && was_told_to(pod, container) && reason != OUT_OF_MEMORY {
+        return None;
+    }
     // A container that ended without an error did what it was meant to, unless that goes on and on.
     let by_fault = loops || code.is_some_and(|code| code != 0) || !matches!(reason.as_str(), "" | "Completed");
     by_fault.then(|| End {
         pod,
-        container: container.name.clone(),
-        restarts: container.restarts,
+        container,
+        is_init,
         is_down: is_last || loops,
         is_last,
         reason,
+        signal: end.and_then(|end| end.signal),
         code,
-        memory: container.limits.memory.clone(),
-        at: None,
+        at: end.and_then(|end| end.finished),
     })
+}
+
+/// With its pod, or as a sidecar after the others: with whatever status, that is no fault.
+fn was_told_to(pod: &Pod, container: &Container) -> bool {
+    let is_over = matches!(pod.phase.as_str(), "Succeeded" | "Failed");
+    pod.removal.is_some() || (container.sidecar && is_over)
 }
 
 impl End<'_> {
     pub(crate) fn place(&self) -> String {
-        format!("{}/{}", human::shorten(&self.pod.name, 63), human::shorten(&self.container, 63))
+        let init = if self.is_init { " (init container)" } else { "" };
+        format!("{}/{}{init}", human::shorten(&self.pod.name, 63), human::shorten(&self.container.name, 63))
+    }
+
+    /// The limit of its memory, if it has one.
+    pub(crate) fn memory(&self) -> Option<&str> {
+        self.container.limits.memory.as_deref()
     }
 
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.reason == "OOMKilled"
+        self.reason == OUT_OF_MEMORY
     }
 
     /// What became of it, after its name: `was killed for …`.
     pub(crate) fn in_words(&self) -> String {
-        let code = self.code.map_or_else(String::new, |code| format!("exit {code}"));
-        let sign = [self.reason.as_str(), code.as_str()].into_iter().filter(|part| !part.is_empty());
-        let sign = sign.collect::<Vec<_>>().join(", ");
-        let cause = match (&self.memory, self.code) {
+        let code = self.code.map(|code| format!("exit {code}"));
+        let signal = self.signal.map(|signal| format!("signal {signal}"));
+        let reason = Some(self.reason.clone()).filter(|reason| !reason.is_empty());
+        let sign = [reason, signal, code].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let cause = match (self.memory(), self.code) {
             (Some(limit), _) if self.is_out_of_memory() => {
                 format!("was killed for more memory than its limit of {}", human::shorten(limit, 20))
             }

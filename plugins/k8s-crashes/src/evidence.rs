@@ -46,7 +46,7 @@ fn show_lines(outcome: &mut Outcome, gravest: &[&End], params: &Params) -> Optio
 fn read(end: &End, params: &Params) -> Result<Vec<LogLine>, Error> {
     let query = LogQuery::last(params.lines, params.lines);
     let query = if end.is_last { query } else { query.previous() };
-    Ok(kubernetes::read_log(&PodRef::of(&params.target, end.pod, &end.container), &query)?.lines)
+    Ok(kubernetes::read_log(&PodRef::of(&params.target, end.pod, &end.container.name), &query)?.lines)
 }
 
 /// The last lines, as many as there is room for.

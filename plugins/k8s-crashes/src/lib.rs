@@ -3,16 +3,14 @@
 
 mod ends;
 mod evidence;
-mod object;
 mod params;
 
 pub use params::Params;
 
 use ends::End;
-use object::Details;
-use paramedic_sdk::kubernetes::{self, Pod};
+use paramedic_sdk::kubernetes::{self, Container, Pod};
 use paramedic_sdk::{
-    Context, Description, Failure, Metric, Outcome, Plugin, Status, Table, cells, clock, human, judge, log,
+    Context, Description, Failure, Metric, Outcome, Plugin, Status, Table, cells, clock, human, judge,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,8 +18,6 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests;
 
-/// Pods that are looked at as objects.
-const OBJECTS: usize = 20;
 /// Names in one sentence.
 const NAMES: usize = 3;
 
@@ -38,7 +34,6 @@ impl Plugin for K8sCrashes {
             .about(include_str!("about.md"))
             .runbook("#issue-503-service-unavailable")
             .needs("kubernetes/list-pods", "{target}", "to see which containers ended, and how")
-            .can_use("kubernetes/get-object", "{target}", "to tell when they ended, and to see init containers")
             .can_use("kubernetes/read-log", "{target}", "to show what they wrote before their end")
             .can_use("kubernetes/list-events", "{target}", "to show what the cluster noted of their pods")
             .time_limit(20.0)
@@ -59,7 +54,8 @@ fn judge_pods(pods: &[Pod], params: &Params) -> Outcome {
         let text = format!("there is no pod of {which}, so nothing is known of its containers");
         return Outcome::found(Status::Unknown, text);
     }
-    let (ends, unseen) = look_closer(pods, pods.iter().flat_map(ends::of_pod).collect(), params);
+    let mut ends: Vec<End> = pods.iter().flat_map(ends::of_pod).collect();
+    ends.sort_by_key(|end| (Reverse(end.is_down), Reverse(end.container.restarts)));
     let (recent, old): (Vec<&End>, Vec<&End>) = ends.iter().partition(|end| is_recent(end, params));
     let lately = if old.is_empty() { String::new() } else { format!(" in the last {}", human::duration(params.since)) };
     let count = human::plural(pods.len() as u64, "pod");
@@ -69,9 +65,6 @@ fn judge_pods(pods: &[Pod], params: &Params) -> Outcome {
     outcome.metric(Metric::count("containers_ended_longer_ago", old.len() as u64));
     show(&mut outcome, &ends, params.limit);
     tell_memory(&mut outcome, &recent);
-    if let Some(unseen) = unseen {
-        outcome.note(unseen);
-    }
     outcome
 }
 
@@ -83,36 +76,6 @@ fn which(params: &Params) -> String {
 /// One whose time is not known counts as recent: better an old one too many than a new one too few.
 fn is_recent(end: &End, params: &Params) -> bool {
     end.is_down || end.at.is_none_or(|at| clock::age(at) <= params.since)
-}
-
-/// Add what pods tell as objects, the gravest end first, and say what could not be seen.
-fn look_closer<'a>(pods: &'a [Pod], mut ends: Vec<End<'a>>, params: &Params) -> (Vec<End<'a>>, Option<String>) {
-    let is_starting = |pod: &&Pod| !pod.ready && pod.containers.iter().all(|container| container.state == "waiting");
-    let ended = |pod: &&Pod| ends.iter().any(|end| end.pod.uid == pod.uid);
-    let worth: Vec<&Pod> = pods.iter().filter(|pod| ended(pod) || is_starting(pod)).collect();
-    let mut unseen = None;
-    for pod in worth.iter().take(OBJECTS) {
-        match kubernetes::get_object(&params.target, "pods", &pod.name) {
-            Ok(json) => {
-                let Some(details) = Details::parse(&json) else { continue };
-                ends.iter_mut().filter(|end| end.pod.uid == pod.uid).for_each(|end| details.complete(end));
-                ends.extend(details.init_ends(pod));
-            }
-            Err(error) => {
-                log::warn(&format!("cannot look at the pod {} of {}: {error}", pod.name, params.target));
-                unseen = Some(format!("When containers ended, and how init containers did, is not known: {error}."));
-                if error.is_ours() {
-                    break;
-                }
-            }
-        }
-    }
-    if worth.len() > OBJECTS {
-        let left = worth.len() - OBJECTS;
-        unseen = unseen.or_else(|| Some(format!("When the containers of {left} other pods ended is not known.")));
-    }
-    ends.sort_by_key(|end| (Reverse(end.is_down), Reverse(end.restarts)));
-    (ends, unseen)
 }
 
 fn judge_ends(outcome: &mut Outcome, recent: &[&End], last_words: Option<&str>, params: &Params) {
@@ -138,7 +101,7 @@ fn by_cause<'a>(recent: &[&'a End<'a>]) -> Vec<Vec<&'a End<'a>>> {
     let mut places = BTreeMap::<(&str, String), usize>::new();
     let mut groups: Vec<Vec<&End>> = Vec::new();
     for end in recent {
-        let place = *places.entry((&end.container, end.in_words())).or_insert(groups.len());
+        let place = *places.entry((&end.container.name, end.in_words())).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(end),
             None => groups.push(vec![end]),
@@ -149,19 +112,23 @@ fn by_cause<'a>(recent: &[&'a End<'a>]) -> Vec<Vec<&'a End<'a>>> {
 
 fn accuse(alike: &[&End]) -> String {
     let Some(first) = alike.first() else { return String::new() };
-    let restarts = alike.iter().map(|end| u64::from(end.restarts)).sum();
+    let restarts = alike.iter().map(|end| u64::from(end.container.restarts)).sum();
     let who = if alike.len() == 1 {
         first.place()
     } else {
         let names: Vec<String> = alike.iter().take(NAMES).map(|end| human::shorten(&end.pod.name, 63)).collect();
         let more = if alike.len() > NAMES { ", …" } else { "" };
-        let container = human::shorten(&first.container, 63);
+        let container = human::shorten(&first.container.name, 63);
         format!("{container} of {} pods ({}{more})", alike.len(), names.join(", "))
     };
     let newest = alike.iter().filter_map(|end| end.at).max();
     let ago = newest.map_or_else(String::new, |at| format!(" {} ago", human::duration(clock::age(at))));
     let times = human::plural(restarts, "restart");
-    let now = if alike.iter().all(|end| end.is_down) { "is down" } else { "runs again" };
+    let now = match alike.iter().all(|end| end.is_down) {
+        true if first.is_init => "keeps its pod from starting",
+        true => "is down",
+        false => "runs again",
+    };
     format!("{who} {}{ago}, {times}, {now}", first.in_words())
 }
 
@@ -171,8 +138,9 @@ fn show(outcome: &mut Outcome, ends: &[End], limit: usize) {
     for end in ends.iter().take(limit) {
         let when = end.at.map_or_else(String::new, |at| format!("{} ago", human::duration(clock::age(at))));
         let now = if end.is_down { "down" } else { "runs" };
-        let (memory, node) = (end.memory.as_deref().unwrap_or("none"), end.pod.node.as_deref().unwrap_or_default());
-        table.row(cells![end.pod.name, end.container, end.restarts, end.in_words(), when, now, memory, node]);
+        let (memory, node) = (end.memory().unwrap_or("none"), end.pod.node.as_deref().unwrap_or_default());
+        let Container { name, restarts, .. } = end.container;
+        table.row(cells![end.pod.name, name, restarts, end.in_words(), when, now, memory, node]);
     }
     outcome.table(table);
     if ends.len() > limit {
@@ -182,7 +150,7 @@ fn show(outcome: &mut Outcome, ends: &[End], limit: usize) {
 
 fn tell_memory(outcome: &mut Outcome, recent: &[&End]) {
     let out = recent.iter().filter(|end| end.is_out_of_memory());
-    let Some(limit) = out.map(|end| end.memory.as_deref()).max() else { return };
+    let Some(limit) = out.map(|end| end.memory()).max() else { return };
     outcome.note(match limit {
         Some(limit) => format!(
             "If it needs more memory than {}, `k8s-set-resources` can raise the limit of its workload; if it needed less \

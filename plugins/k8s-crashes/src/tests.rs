@@ -1,8 +1,8 @@
 use super::*;
 use paramedic_sdk::kubernetes::{
-    Container, Event, GET_OBJECT, LIST_EVENTS, LIST_PODS, LogLine, LogPage, Quantities, READ_LOG,
+    Container, ContainerEnd, Event, LIST_EVENTS, LIST_PODS, LogLine, LogPage, Quantities, READ_LOG, Removal,
 };
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{self, Host, Run, assert_well_described, denied, remote};
 use paramedic_sdk::{Error, Instant};
 use serde_json::json;
 
@@ -14,28 +14,13 @@ fn quantities(memory: Option<&str>) -> Quantities {
 }
 
 fn fine(name: &str) -> Pod {
-    let container = Container {
-        name: "api".to_owned(),
-        image: "api:7".to_owned(),
-        ready: true,
-        restarts: 0,
-        state: "running".to_owned(),
-        reason: None,
-        last_end_reason: None,
-        last_exit_code: None,
-        requests: quantities(None),
-        limits: quantities(Some("512Mi")),
-    };
-    Pod {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        phase: "Running".to_owned(),
-        reason: None,
-        ready: true,
-        node: Some("node-1".to_owned()),
-        age: 7200.0,
-        containers: vec![container],
-    }
+    let limits = quantities(Some("512Mi"));
+    testing::pod(name, "app=api", vec![Container { limits, ..testing::container("api") }])
+}
+
+/// How a container ended, three minutes ago.
+fn end(reason: &str, exit_code: i32) -> Option<ContainerEnd> {
+    Some(ContainerEnd { exit_code, signal: None, reason: Some(reason.to_owned()), finished: Some(NOW - 180_000) })
 }
 
 fn with(name: &str, change: impl FnOnce(&mut Container)) -> Pod {
@@ -49,8 +34,7 @@ fn with(name: &str, change: impl FnOnce(&mut Container)) -> Pod {
 fn ended(name: &str, reason: &str, code: i32) -> Pod {
     with(name, |container| {
         container.restarts = 4;
-        container.last_end_reason = Some(reason.to_owned());
-        container.last_exit_code = Some(code);
+        container.last_end = end(reason, code);
     })
 }
 
@@ -78,19 +62,11 @@ fn event(reason: &str) -> Event {
     }
 }
 
-/// A pod as an object, whose container ended at that time.
-fn object(finished_at: &str) -> Result<String, Error> {
-    let terminated = json!({ "exitCode": 137, "reason": "OOMKilled", "finishedAt": finished_at });
-    let status = json!({ "name": "api", "restartCount": 4, "lastState": { "terminated": terminated } });
-    Ok(json!({ "metadata": { "name": "api-1" }, "status": { "containerStatuses": [status] } }).to_string())
-}
-
 fn host(pods: Vec<Pod>) -> Host {
     let lines = vec![line("allocating"), line("java.lang.OutOfMemoryError: heap"), line(" ")];
     Host::new()
         .at(NOW)
         .answers(LIST_PODS, "prod app=api", Ok(pods))
-        .answers(GET_OBJECT, "prod pods", object("2025-12-31T23:57:00Z"))
         .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None }))
         .answers(LIST_EVENTS, "prod", Ok(vec![event("BackOff"), event("Killing")]))
 }
@@ -115,8 +91,7 @@ fn the_description_is_one_the_agent_accepts() {
 fn containers_that_never_ended_by_a_fault_are_fine_and_nothing_more_is_asked() {
     let done = with("api-2", |container| {
         container.restarts = 1;
-        container.last_end_reason = Some("Completed".to_owned());
-        container.last_exit_code = Some(0);
+        container.last_end = end("Completed", 0);
     });
     let run = check(vec![fine("api-1"), done]);
     assert_says(&run, Status::Ok, "no container of 2 pods of app=api ended by a fault");
@@ -140,7 +115,7 @@ fn an_end_for_memory_is_told_with_its_limit_its_last_line_and_its_cure() {
     let asked: Vec<String> = run.calls.iter().map(|call| call.line()).collect();
     assert!(asked.contains(&"kubernetes/read-log prod api-1 api previous ".to_owned()), "{asked:?}");
     let boundless = with("api-1", |container| {
-        container.last_end_reason = Some("OOMKilled".to_owned());
+        container.last_end = end("OOMKilled", 137);
         container.limits = quantities(None);
     });
     let run = check(vec![boundless]);
@@ -159,25 +134,21 @@ fn exit_codes_are_put_in_words() {
         ("Error", -7, "ended with an error (Error, exit -7)"),
     ];
     for (reason, code, words) in table {
-        let denied = denied("kubernetes/get-object", "prod");
         let host = Host::new()
             .answers(LIST_PODS, "prod", Ok(vec![ended("api-1", reason, code)]))
-            .answers(GET_OBJECT, "prod", Err(denied))
             .answers(READ_LOG, "prod", Ok(LogPage { lines: Vec::new(), next: None }))
             .answers(LIST_EVENTS, "prod", Ok(Vec::new()));
         let run = host.run::<K8sCrashes>(json!({}));
         assert_says(&run, Status::Warning, words);
         let details = run.outcome().details().unwrap();
-        assert!(details.contains("When containers ended, and how init containers did, is not known"), "{details}");
         assert!(details.contains("api-1/api wrote nothing before its end"), "{details}");
     }
 }
 
 #[test]
 fn a_container_that_ends_again_and_again_without_an_error_is_down_all_the_same() {
-    let run = host(vec![crashing("api-1", "Completed", 0)]).answers(GET_OBJECT, "prod pods api-1", Ok("{}".into()));
-    let words = "api-1/api ended by itself, without an error (Completed, exit 0), 4 restarts, is down";
-    assert_says(&run.run::<K8sCrashes>(json!({})), Status::Critical, words);
+    let words = "api-1/api ended by itself, without an error (Completed, exit 0) 3 min ago, 4 restarts, is down";
+    assert_says(&check(vec![crashing("api-1", "Completed", 0)]), Status::Critical, words);
 }
 
 #[test]
@@ -186,9 +157,11 @@ fn one_that_was_not_started_again_has_its_current_log_read() {
         container.ready = false;
         container.state = "terminated".to_owned();
         container.reason = Some("Error".to_owned());
+        container.end = Some(ContainerEnd { signal: Some(11), finished: None, ..end("Error", 139).unwrap() });
     });
-    let run = host(vec![over]).answers(GET_OBJECT, "prod pods api-1", Ok("[]".into())).run::<K8sCrashes>(json!({}));
-    assert_says(&run, Status::Critical, "api-1/api ended (Error), 0 restarts, is down");
+    let run = check(vec![over]);
+    let words = "api-1/api touched memory that is not its own (SIGSEGV) (Error, signal 11, exit 139), 0 restarts, is down";
+    assert_says(&run, Status::Critical, words);
     assert!(run.calls.iter().any(|call| call.line() == "kubernetes/read-log prod api-1 api current "));
 }
 
@@ -203,10 +176,9 @@ fn pods_that_end_alike_are_told_in_one_sentence() {
 
 #[test]
 fn an_old_end_of_a_container_that_runs_is_shown_and_not_judged() {
-    let old = |pod| {
-        host(vec![pod])
-            .answers(GET_OBJECT, "prod pods api-1", object("2025-12-31T01:00:00Z"))
-            .run::<K8sCrashes>(json!({}))
+    let old = |mut pod: Pod| {
+        pod.containers[0].last_end.as_mut().unwrap().finished = Some(NOW - 23 * 3_600_000);
+        check(vec![pod])
     };
     let run = old(ended("api-1", "OOMKilled", 137));
     assert_says(&run, Status::Ok, "no container of 1 pod of app=api ended by a fault in the last 1 h");
@@ -215,33 +187,81 @@ fn an_old_end_of_a_container_that_runs_is_shown_and_not_judged() {
     assert_says(&old(crashing("api-1", "OOMKilled", 137)), Status::Critical, "23 h ago");
 }
 
-#[test]
-fn init_containers_are_seen_in_the_object_of_a_pod_that_does_not_start() {
-    let starting = with("api-1", |container| {
+/// A pod whose container waits for this one.
+fn initializing(init: Container) -> Pod {
+    let mut pod = with("api-1", |container| {
         container.ready = false;
         container.state = "waiting".to_owned();
         container.reason = Some("PodInitializing".to_owned());
     });
-    let status = json!({
-        "name": "migrate", "restartCount": 6,
-        "state": { "waiting": { "reason": "CrashLoopBackOff" } },
-        "lastState": { "terminated": { "exitCode": 1, "reason": "Error", "finishedAt": "2025-12-31T23:59:50Z" } },
-    });
-    let object = json!({ "status": { "initContainerStatuses": [status] } }).to_string();
-    let run = host(vec![starting]).answers(GET_OBJECT, "prod pods api-1", Ok(object)).run::<K8sCrashes>(json!({}));
-    assert_says(
-        &run,
-        Status::Critical,
-        "api-1/migrate ended with an error of its own (Error, exit 1) 10 s ago, 6 restarts",
-    );
+    pod.init_containers = vec![Container { name: "migrate".to_owned(), ready: false, started: false, ..init }];
+    pod
+}
+
+#[test]
+fn an_init_container_that_keeps_its_pod_from_starting_is_told_with_its_lines() {
+    let waiting = Container {
+        restarts: 6,
+        state: "waiting".to_owned(),
+        reason: Some("CrashLoopBackOff".to_owned()),
+        last_end: end("Error", 1),
+        ..testing::container("migrate")
+    };
+    let run = check(vec![initializing(waiting)]);
+    let words = "api-1/migrate (init container) ended with an error of its own (Error, exit 1) 3 min ago, 6 restarts, keeps its \
+                 pod from starting";
+    assert_says(&run, Status::Critical, words);
     assert!(run.calls.iter().any(|call| call.line() == "kubernetes/read-log prod api-1 migrate previous "));
+    let over = Container {
+        state: "terminated".to_owned(),
+        reason: Some("Error".to_owned()),
+        end: end("Error", 2),
+        ..testing::container("migrate")
+    };
+    let run = check(vec![initializing(over)]);
+    assert_says(&run, Status::Critical, "keeps its pod from starting");
+    assert!(run.calls.iter().any(|call| call.line() == "kubernetes/read-log prod api-1 migrate current "));
+    let again = Container { restarts: 1, last_end: end("Error", 2), ..testing::container("migrate") };
+    assert_says(&check(vec![initializing(again)]), Status::Warning, "1 restart, runs again");
+    let done = Container {
+        state: "terminated".to_owned(),
+        end: end("Completed", 0),
+        last_end: end("Error", 2),
+        ..testing::container("migrate")
+    };
+    assert_says(&check(vec![initializing(done)]), Status::Ok, "no container of 1 pod");
+}
+
+#[test]
+fn a_container_that_was_told_to_end_did_not_crash() {
+    let over = |reason: &str, code| {
+        let mut pod = with("api-1", |container| {
+            container.ready = false;
+            container.state = "terminated".to_owned();
+            container.end = end(reason, code);
+        });
+        pod.removal = Some(Removal { grace: 30.0, overdue: 0.0, finalizers: Vec::new() });
+        pod
+    };
+    for code in [143, 137, 1] {
+        assert_says(&check(vec![over("Error", code)]), Status::Ok, "no container of 1 pod");
+    }
+    assert_says(&check(vec![over("OOMKilled", 137)]), Status::Critical, "for more memory than its limit");
+    // A sidecar goes after the others.
+    let mut done = fine("job-1");
+    done.phase = "Succeeded".to_owned();
+    let ended = Container { state: "terminated".to_owned(), end: end("Error", 143), ..testing::container("proxy") };
+    done.init_containers = vec![Container { sidecar: true, ..ended }];
+    assert_says(&check(vec![done.clone()]), Status::Ok, "no container of 1 pod");
+    done.phase = "Running".to_owned();
+    assert_says(&check(vec![done]), Status::Critical, "job-1/proxy was told to stop");
 }
 
 #[test]
 fn one_pod_can_be_named() {
     let pods = || vec![ended("api-1", "Error", 1), ended("api-2", "Error", 1)];
     let run = host(pods()).run::<K8sCrashes>(json!({ "pod": "api-2" }));
-    assert_says(&run, Status::Warning, "api-2/api was killed for more memory");
+    assert_says(&run, Status::Warning, "api-2/api ended with an error of its own (Error, exit 1)");
     assert_eq!(run.table("Containers that ended").rows.len(), 1);
     let run = host(pods()).run::<K8sCrashes>(json!({ "pod": "api-9" }));
     assert_says(&run, Status::Unknown, "there is no pod of app=api named api-9");
@@ -259,7 +279,6 @@ fn without_the_right_to_read_logs_and_events_the_ends_are_judged_all_the_same() 
     for error in errors {
         let run = Host::new()
             .answers(LIST_PODS, "prod", Ok(vec![crashing("api-1", "Error", 1)]))
-            .answers(GET_OBJECT, "prod", Err(error.clone()))
             .answers(READ_LOG, "prod", Err(error.clone()))
             .answers(LIST_EVENTS, "prod", Err(error.clone()))
             .run::<K8sCrashes>(json!({}));
@@ -296,7 +315,6 @@ fn odd_answers_do_not_confuse_it() {
     let lines = vec![LogLine { time: Some(u64::MAX), ..line(&"\u{1b}[31m\u{1f4a5}".repeat(5000)) }; 3000];
     let run = Host::new()
         .answers(LIST_PODS, "prod", Ok((0..300).map(odd).collect()))
-        .answers(GET_OBJECT, "prod", Ok("{\"status\":{\"containerStatuses\":7}}".to_owned()))
         .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None }))
         .answers(LIST_EVENTS, "prod", Ok(vec![Event { last_seen: 0, count: u32::MAX, ..event("") }; 500]))
         .run::<K8sCrashes>(json!({ "details_of": 10, "lines": 100 }));

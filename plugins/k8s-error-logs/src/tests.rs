@@ -1,7 +1,7 @@
 use super::*;
 use paramedic_sdk::Instant;
 use paramedic_sdk::kubernetes::{LIST_PODS, LogPage, Pod, READ_LOGS};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{self, Host, Run, assert_well_described, denied, remote};
 use serde_json::json;
 
 /// 2026-01-01T00:00:00Z.
@@ -16,16 +16,7 @@ fn page(lines: Vec<LogLine>) -> Result<LogPage, Error> {
 }
 
 fn pod() -> Pod {
-    Pod {
-        name: "api-1".to_owned(),
-        uid: "uid".to_owned(),
-        phase: "Running".to_owned(),
-        reason: None,
-        ready: true,
-        node: None,
-        age: 60.0,
-        containers: Vec::new(),
-    }
+    testing::pod("api-1", "app=api", Vec::new())
 }
 
 fn check(lines: Vec<LogLine>) -> Run {

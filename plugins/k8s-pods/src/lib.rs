@@ -2,6 +2,7 @@
 //! cluster gives, because each has another cure: an image that does not come is not mended by a restart.
 
 mod params;
+mod removal;
 mod trouble;
 
 pub use params::Params;
@@ -57,13 +58,18 @@ fn ask_rollout(params: &Params) -> Option<Result<Rollout, Error>> {
 struct Count {
     ready: u64,
     wanted: u64,
+    /// Those that are being removed, beside them.
+    going: u64,
 }
 
 fn judge_pods(pods: &[Pod], rollout: Result<Option<Rollout>, Error>, params: &Params) -> Outcome {
-    let (over, live): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| trouble::is_over(pod));
+    // Whatever makes pods has another one made in the place of one that goes.
+    let (going, staying): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| pod.removal.is_some());
+    let (over, live): (Vec<&Pod>, Vec<&Pod>) = staying.into_iter().partition(|pod| trouble::is_over(pod));
     let known = rollout.as_ref().ok().and_then(Option::as_ref);
     let wanted = known.map_or(live.len() as u64, |rollout| rollout.desired.into());
-    let count = Count { ready: live.iter().filter(|pod| pod.ready).count() as u64, wanted };
+    let ready = live.iter().filter(|pod| pod.ready).count() as u64;
+    let count = Count { ready, wanted, going: going.len() as u64 };
     let mut outcome = Outcome::ok(sentence(&count, params));
     if let Err(error) = &rollout {
         let named = params.workload.as_ref().map(params::Named::in_words).unwrap_or_default();
@@ -71,17 +77,18 @@ fn judge_pods(pods: &[Pod], rollout: Result<Option<Rollout>, Error>, params: &Pa
     }
     judge_count(&mut outcome, &count, &live, known.is_some(), params);
     judge_restarts(&mut outcome, &live, params);
+    removal::judge(&mut outcome, &going);
     tell_over(&mut outcome, &over);
     if let Some(message) = known.and_then(|rollout| rollout.message.as_deref()) {
         outcome.note(format!("Its rollout is not complete: {}.", human::shorten(message, 200)));
     }
-    suggest(&mut outcome, &live, params);
+    suggest(&mut outcome, &live, &going, params);
     show(&mut outcome, pods, params.limit);
     outcome
 }
 
 fn sentence(count: &Count, params: &Params) -> String {
-    let Count { ready, wanted } = count;
+    let Count { ready, wanted, .. } = count;
     match &params.workload {
         Some(_) if *wanted == 0 && *ready == 0 => format!("no pod of {} is wanted", whose(params)),
         Some(_) => format!("{ready} of {wanted} wanted pods of {} are ready", whose(params)),
@@ -102,6 +109,10 @@ fn judge_count(outcome: &mut Outcome, count: &Count, live: &[&Pod], has_wanted: 
     let percent = if count.wanted == 0 { 100.0 } else { human::share(count.ready as f64, count.wanted as f64) };
     let missing = count.wanted.saturating_sub(live.len() as u64);
     let sentence = match (told.is_empty(), missing) {
+        _ if live.is_empty() && !has_wanted && count.going > 0 => {
+            let (pods, are) = (human::plural(count.going, "pod"), if count.going == 1 { "is" } else { "are" });
+            format!("{pods} of {} {are} being removed, and there is no other", human::shorten(&params.labels, 80))
+        }
         _ if live.is_empty() && !has_wanted => {
             format!(
                 "no pod has the labels {}: nothing runs, or the labels are wrong",
@@ -117,7 +128,7 @@ fn judge_count(outcome: &mut Outcome, count: &Count, live: &[&Pod], has_wanted: 
     let judged = judge(percent, &params.ready_warning, &params.ready_critical);
     outcome.find(if none { Status::Critical } else { judged }, sentence.clone());
     // More are ready than are wanted while a rollout is under way, and one of them can still be stuck.
-    let stuck = troubles.keys().any(|trouble| !matches!(trouble, Trouble::Starting | Trouble::NotReady));
+    let stuck = troubles.keys().any(|trouble| !matches!(trouble, Trouble::Starting { .. } | Trouble::NotReady));
     if judged == Status::Ok && !none && stuck {
         outcome.find(Status::Warning, sentence);
     }
@@ -149,7 +160,7 @@ fn accuse(trouble: &Trouble, pods: &[&str]) -> String {
 }
 
 fn judge_restarts(outcome: &mut Outcome, live: &[&Pod], params: &Params) {
-    let all = live.iter().flat_map(|pod| pod.containers.iter().map(move |container| (*pod, container)));
+    let all = live.iter().flat_map(|pod| at_work(pod).map(move |container| (*pod, container)));
     let most = all.max_by_key(|(_, container)| container.restarts);
     let restarts = most.map_or(0, |(_, container)| container.restarts);
     if let Some((pod, container)) = most {
@@ -164,6 +175,12 @@ fn judge_restarts(outcome: &mut Outcome, live: &[&Pod], params: &Params) {
     }
     let metric = Metric::count("container_restarts_most", restarts.into());
     outcome.metric(metric.limits(&params.restarts_warning, &params.restarts_critical));
+}
+
+/// The containers whose restarts tell something about the pod now: an init container that is done has got over its own.
+fn at_work(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let holding = pod.held_up_by().filter(|container| !container.sidecar);
+    holding.into_iter().chain(pod.lasting_containers())
 }
 
 fn place(pod: &Pod, container: &Container) -> String {
@@ -182,17 +199,18 @@ fn tell_over(outcome: &mut Outcome, over: &[&Pod]) {
     }
 }
 
-fn suggest(outcome: &mut Outcome, live: &[&Pod], params: &Params) {
+fn suggest(outcome: &mut Outcome, live: &[&Pod], going: &[&Pod], params: &Params) {
     if outcome.status() <= Status::Unknown {
         return;
     }
     let troubles: Vec<(&Pod, Trouble)> = live.iter().filter_map(|pod| Some((*pod, trouble::of(pod)?))).collect();
-    if was_restarted(live, params) || troubles.iter().any(|(pod, trouble)| may_crash(pod, trouble)) {
+    if was_restarted(live, params) || troubles.iter().any(|(_, trouble)| trouble.is_crash()) {
         let same = json!({ "target": params.target, "labels": params.labels });
         let why = "It tells how the containers ended and what they wrote before.";
         outcome.suggest(Suggestion::new("k8s-crashes", same, why).confidence(0.8));
     }
-    if troubles.iter().any(|(_, trouble)| trouble.lacks_something()) {
+    let lacks = troubles.iter().any(|(pod, trouble)| trouble.lacks_something() || hangs_at_its_start(pod, trouble));
+    if lacks || going.iter().any(|pod| removal::is_late(pod)) {
         let why = "The cluster's events tell what is missing.";
         let target = json!({ "target": params.target });
         outcome.suggest(Suggestion::new("k8s-events", target, why).confidence(0.7));
@@ -207,42 +225,31 @@ fn suggest(outcome: &mut Outcome, live: &[&Pod], params: &Params) {
 }
 
 fn was_restarted(live: &[&Pod], params: &Params) -> bool {
-    let mut restarts = live.iter().flat_map(|pod| &pod.containers).map(|container| f64::from(container.restarts));
+    let mut restarts = live.iter().flat_map(|pod| at_work(pod)).map(|container| f64::from(container.restarts));
     restarts.any(|count| params.restarts_warning.alerts(count) || params.restarts_critical.alerts(count))
 }
 
-/// One that does not get beyond its start mostly has an init container that crashes, which a list of pods does not tell.
-fn may_crash(pod: &Pod, trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Crashing { .. } | Trouble::Ended { .. } => true,
-        Trouble::Starting => pod.age > PATIENCE_SECONDS,
-        Trouble::NoImage { .. } | Trouble::NotMade { .. } | Trouble::NotPlaced { .. } => false,
-        Trouble::NotReady | Trouble::Lost => false,
-    }
+/// A volume that cannot be mounted keeps a pod at its start, and only events tell.
+fn hangs_at_its_start(pod: &Pod, trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Starting { .. }) && pod.age > PATIENCE_SECONDS
 }
 
 fn show(outcome: &mut Outcome, pods: &[Pod], limit: usize) {
-    let restarts = |pod: &Pod| pod.containers.iter().map(|container| u64::from(container.restarts)).sum::<u64>();
+    let restarts = |pod: &Pod| at_work(pod).map(|container| u64::from(container.restarts)).sum::<u64>();
+    let is_fine = |pod: &Pod| (pod.ready || pod.removal.is_some() || trouble::is_over(pod)) && !removal::is_late(pod);
     let mut sorted: Vec<&Pod> = pods.iter().collect();
-    sorted.sort_by_key(|pod| (pod.ready || trouble::is_over(pod), Reverse(restarts(pod))));
-    let mut table = Table::new("Pods", ["pod", "ready", "restarts", "state", "last end", "node", "age"]);
+    sorted.sort_by_key(|pod| (is_fine(pod), Reverse(restarts(pod))));
+    let mut table = Table::new("Pods", ["pod", "ready", "restarts", "status", "last end", "node", "age"]);
     for pod in sorted.iter().take(limit) {
-        let ready = pod.containers.iter().filter(|container| container.ready).count();
-        let ready = format!("{ready}/{}", pod.containers.len());
-        let ends: Vec<String> = pod.containers.iter().map(trouble::last_end).filter(|end| !end.is_empty()).collect();
+        let ready = pod.lasting_containers().filter(|container| container.ready).count();
+        let ready = format!("{ready}/{}", pod.lasting_containers().count());
+        let ends: Vec<String> = at_work(pod).map(trouble::last_end).filter(|end| !end.is_empty()).collect();
         let node = pod.node.as_deref().unwrap_or_default();
         let age = human::duration(pod.age);
-        table.row(cells![pod.name, ready, restarts(pod), state(pod), ends.join(", "), node, age]);
+        table.row(cells![pod.name, ready, restarts(pod), pod.status, ends.join(", "), node, age]);
     }
     outcome.table(table);
     if pods.len() > limit {
         outcome.note(format!("The table has {limit} of {} pods, those in trouble first.", pods.len()));
     }
-}
-
-/// What a person looks for in the column STATUS: the reason where there is one.
-fn state(pod: &Pod) -> String {
-    let of_container = |container: &&Container| !container.ready && container.reason.is_some();
-    let waiting = pod.containers.iter().find(of_container).and_then(|container| container.reason.clone());
-    pod.reason.clone().or(waiting).unwrap_or_else(|| pod.phase.clone())
 }

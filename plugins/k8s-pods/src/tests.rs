@@ -1,6 +1,6 @@
 use super::*;
-use paramedic_sdk::kubernetes::{GET_ROLLOUT, LIST_PODS, Quantities};
-use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
+use paramedic_sdk::kubernetes::{ContainerEnd, GET_ROLLOUT, LIST_PODS, Removal};
+use paramedic_sdk::testing::{self, Host, Run, assert_takes, assert_well_described, denied, remote};
 
 #[path = "../../k8s-crashes/src/params.rs"]
 #[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
@@ -14,36 +14,41 @@ mod events;
 #[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
 mod restart;
 
-fn none() -> Quantities {
-    Quantities { cpu: None, memory: None, others: Vec::new() }
-}
-
 fn container(ready: bool, state: &str, reason: Option<&str>) -> Container {
-    Container {
-        name: "api".to_owned(),
-        image: "registry.example/api:7".to_owned(),
-        ready,
-        restarts: 0,
-        state: state.to_owned(),
-        reason: reason.map(str::to_owned),
-        last_end_reason: None,
-        last_exit_code: None,
-        requests: none(),
-        limits: none(),
-    }
+    let (state, reason, started) = (state.to_owned(), reason.map(str::to_owned), ready);
+    Container { ready, started, state, reason, ..testing::container("api") }
 }
 
+/// How a container ended.
+fn end(reason: &str, exit_code: i32) -> Option<ContainerEnd> {
+    Some(ContainerEnd { exit_code, signal: None, reason: Some(reason.to_owned()), finished: None })
+}
+
+/// The status is that of its container, where it has one.
 fn pod(name: &str, container: Container) -> Pod {
-    Pod {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        phase: "Running".to_owned(),
-        reason: None,
-        ready: container.ready,
-        node: Some("node-1".to_owned()),
-        age: 7200.0,
-        containers: vec![container],
-    }
+    let status = container.reason.clone().unwrap_or_else(|| "Running".to_owned());
+    Pod { status, ..testing::pod(name, "app=api", vec![container]) }
+}
+
+/// A pod that waits for its init containers.
+fn initializing(name: &str, status: &str, init_containers: Vec<Container>) -> Pod {
+    let pod = pod(name, container(false, "waiting", Some("PodInitializing")));
+    Pod { phase: "Pending".to_owned(), status: status.to_owned(), init_containers, ..pod }
+}
+
+/// An init container.
+fn init(name: &str, state: &str, reason: Option<&str>) -> Container {
+    Container { name: name.to_owned(), ..container(false, state, reason) }
+}
+
+/// One that has done its work.
+fn done(name: &str) -> Container {
+    Container { ready: true, end: end("Completed", 0), ..init(name, "terminated", Some("Completed")) }
+}
+
+/// One that goes on beside the others.
+fn sidecar(name: &str, is_up: bool, state: &str, reason: Option<&str>) -> Container {
+    Container { sidecar: true, ready: is_up, started: is_up, ..init(name, state, reason) }
 }
 
 fn ready(name: &str) -> Pod {
@@ -57,8 +62,7 @@ fn waiting(name: &str, reason: &str) -> Pod {
 fn crashing(name: &str) -> Pod {
     let ended = Container {
         restarts: 7,
-        last_end_reason: Some("OOMKilled".to_owned()),
-        last_exit_code: Some(137),
+        last_end: end("OOMKilled", 137),
         ..container(false, "waiting", Some("CrashLoopBackOff"))
     };
     pod(name, ended)
@@ -66,7 +70,8 @@ fn crashing(name: &str) -> Pod {
 
 fn unplaced(name: &str) -> Pod {
     let pod = Pod { containers: vec![container(false, "waiting", None)], ..ready(name) };
-    Pod { ready: false, phase: "Pending".to_owned(), reason: Some("Unschedulable".to_owned()), node: None, ..pod }
+    let (phase, status) = ("Pending".to_owned(), "Pending".to_owned());
+    Pod { ready: false, phase, status, reason: Some("Unschedulable".to_owned()), node: None, ..pod }
 }
 
 fn rollout(desired: u32) -> Rollout {
@@ -131,7 +136,7 @@ fn pods_that_are_ready_are_fine() {
 #[test]
 fn what_keeps_pods_from_being_ready_is_named() {
     let with = |pod: Pod| vec![ready("api-1"), ready("api-2"), pod];
-    let ended = pod("api-3", container(false, "terminated", Some("Error")));
+    let ended = pod("api-3", Container { end: end("Error", 1), ..container(false, "terminated", Some("Error")) });
     let lost = Pod { phase: "Unknown".to_owned(), ready: false, ..ready("api-3") };
     let table = [
         (
@@ -155,7 +160,7 @@ fn what_keeps_pods_from_being_ready_is_named() {
             "k8s-events",
         ),
         (unplaced("api-3"), "1 without a node to run on (api-3; Unschedulable)", "k8s-events"),
-        (ended, "1 with a container that ended (api-3; Error)", "k8s-crashes"),
+        (ended, "1 with a container that ended (api-3; Error, exit 1)", "k8s-crashes"),
         (lost, "1 on a node that does not report (api-3; Unknown)", "k8s-events"),
     ];
     for (pod, words, next) in table {
@@ -167,7 +172,132 @@ fn what_keeps_pods_from_being_ready_is_named() {
     let starting = |age| check(with(Pod { age, ..waiting("api-3", "PodInitializing") }));
     assert_says(&starting(5.0), Status::Warning, "1 starting (api-3)");
     assert!(starting(5.0).outcome().suggestions().is_empty());
-    assert_eq!(suggested(&starting(121.0)), ["k8s-crashes"], "an init container that crashes shows nowhere else");
+    assert_eq!(suggested(&starting(121.0)), ["k8s-events"], "what keeps it shows in events alone");
+}
+
+#[test]
+fn a_pod_that_its_init_containers_keep_is_named_as_kubectl_names_it() {
+    let waits = |name: &str, reason: &str| init(name, "waiting", Some(reason));
+    let crashing = Container { restarts: 4, last_end: end("Error", 1), ..waits("migrate", "CrashLoopBackOff") };
+    let ended = Container { end: end("Error", 3), ..init("migrate", "terminated", Some("Error")) };
+    let bare = ContainerEnd { reason: None, signal: Some(9), exit_code: 137, finished: None };
+    let killed = Container { end: Some(bare), ..init("migrate", "terminated", None) };
+    let before = || waits("late", "PodInitializing");
+    let table = [
+        (
+            "Init:CrashLoopBackOff",
+            vec![done("fetch"), crashing, before()],
+            "1 crashing again and again (api-3; Init:CrashLoopBackOff in migrate, last end Error, exit 1)",
+            vec!["k8s-crashes"],
+        ),
+        (
+            "Init:Error",
+            vec![ended],
+            "1 with a container that ended (api-3; Init:Error, exit 3 in migrate)",
+            vec!["k8s-crashes"],
+        ),
+        (
+            "Init:Signal:9",
+            vec![killed],
+            "1 with a container that ended (api-3; Init:signal 9, exit 137 in migrate)",
+            vec!["k8s-crashes"],
+        ),
+        (
+            "Init:ImagePullBackOff",
+            vec![waits("migrate", "ImagePullBackOff")],
+            "1 without the image registry.example/api:7 (api-3; Init:ImagePullBackOff in migrate)",
+            vec!["k8s-events"],
+        ),
+        (
+            "Init:CreateContainerConfigError",
+            vec![waits("migrate", "CreateContainerConfigError")],
+            "1 that cannot be started (api-3; Init:CreateContainerConfigError in migrate)",
+            vec!["k8s-events"],
+        ),
+        (
+            "Init:1/2",
+            vec![done("fetch"), init("migrate", "running", None)],
+            "1 starting (api-3; Init:1/2)",
+            vec!["k8s-events"],
+        ),
+        (
+            "Init:0/1",
+            vec![sidecar("proxy", false, "running", None)],
+            "1 starting (api-3; Init:0/1)",
+            vec!["k8s-events"],
+        ),
+        (
+            "Init:CrashLoopBackOff",
+            vec![sidecar("proxy", false, "waiting", Some("CrashLoopBackOff"))],
+            "1 crashing again and again (api-3; Init:CrashLoopBackOff in proxy)",
+            vec!["k8s-crashes"],
+        ),
+    ];
+    for (status, init_containers, words, next) in table {
+        let run = check(vec![ready("api-1"), ready("api-2"), initializing("api-3", status, init_containers)]);
+        assert_says(&run, Status::Warning, words);
+        assert_eq!(suggested(&run), next, "{words}");
+        let row = &run.table("Pods").rows[0];
+        assert_eq!([row[0].as_str(), row[3].as_str()], ["api-3", status]);
+    }
+}
+
+#[test]
+fn sidecars_count_as_containers_and_init_containers_that_are_done_do_not() {
+    let crashing = Container {
+        restarts: 9,
+        last_end: end("Error", 2),
+        ..sidecar("proxy", false, "waiting", Some("CrashLoopBackOff"))
+    };
+    let with = |proxy: Container, ready: bool, status: &str| {
+        let init_containers = vec![Container { restarts: 8, ..done("migrate") }, proxy];
+        Pod { init_containers, ready, status: status.to_owned(), ..pod("api-1", container(true, "running", None)) }
+    };
+    let run = check(vec![with(crashing, false, "Init:CrashLoopBackOff"), ready("api-2"), ready("api-3")]);
+    assert_says(&run, Status::Warning, "Init:CrashLoopBackOff in proxy, last end Error, exit 2");
+    assert_says(&run, Status::Warning, "api-1/proxy was restarted 9 times");
+    assert_eq!(run.table("Pods").rows[0][..5], ["api-1", "1/2", "9", "Init:CrashLoopBackOff", "Error, exit 2"]);
+    let run = check(vec![with(sidecar("proxy", true, "running", None), true, "Running")]);
+    assert_says(&run, Status::Ok, "1 of 1 pods of app=api are ready");
+    assert_eq!(run.table("Pods").rows[0][..4], ["api-1", "2/2", "0", "Running"]);
+    let hanging = Container { ready: false, ..sidecar("proxy", true, "running", None) };
+    let run = check(vec![with(hanging, false, "Running"), ready("api-2"), ready("api-3")]);
+    assert_says(&run, Status::Warning, "1 running and not ready (api-1)");
+}
+
+#[test]
+fn pods_that_are_being_removed_are_trouble_only_after_their_grace_period() {
+    let going = |name: &str, overdue, finalizers: &[&str]| {
+        let finalizers = finalizers.iter().map(|name| (*name).to_owned()).collect();
+        let removal = Some(Removal { grace: 30.0, overdue, finalizers });
+        Pod { removal, status: "Terminating".to_owned(), ready: false, ..ready(name) }
+    };
+    let run = check_wanted(vec![ready("api-1"), ready("api-2"), going("api-3", 0.0, &[])], Ok(rollout(2)));
+    assert_says(&run, Status::Ok, "2 of 2 wanted pods");
+    assert!(run.outcome().details().unwrap().contains("within their grace period: 1 pod"));
+    assert_eq!((run.metric("pods_removed_late"), run.table("Pods").rows[2][3].as_str()), (0.0, "Terminating"));
+    // A node takes a moment to tell that it has killed them.
+    assert_says(&check(vec![ready("api-1"), going("api-2", 14.0, &[])]), Status::Ok, "1 of 1 pods");
+
+    let run = check(vec![ready("api-1"), going("api-2", 400.0, &[])]);
+    let words = "1 pod Terminating for 6 min 40 s longer than the grace period (api-2; no finalizer holds it)";
+    assert_says(&run, Status::Warning, words);
+    assert!(run.outcome().details().unwrap().contains("on a node that does not answer"));
+    assert_eq!((suggested(&run), run.metric("pods_removed_late")), (vec!["k8s-events"], 1.0));
+    assert_eq!(run.table("Pods").rows[0][0], "api-2");
+
+    let held = ["example.com/backup", "example.com/audit"];
+    let run = check(vec![
+        ready("api-1"),
+        going("api-2", 60.0, &held),
+        going("api-3", 90.0, &held),
+        going("api-4", 9.0, &held),
+    ]);
+    let words = "2 pods Terminating for 1 min 30 s longer than the grace period (api-2, api-3; held by the finalizer \
+                 example.com/backup and 1 more)";
+    assert_says(&run, Status::Warning, words);
+    let run = check(vec![going("api-1", 0.0, &[]), going("api-2", 0.0, &[])]);
+    assert_says(&run, Status::Critical, "2 pods of app=api are being removed, and there is no other");
 }
 
 #[test]
@@ -219,8 +349,8 @@ fn fewer_than_wanted_are_judged_by_their_share_and_none_is_critical() {
 #[test]
 fn restarts_are_judged_and_told_with_the_last_end() {
     let restarted = |restarts| {
-        let ended = Container { restarts, last_end_reason: Some("Error".into()), ..container(true, "running", None) };
-        vec![ready("api-1"), pod("api-2", Container { last_exit_code: Some(1), ..ended })]
+        let ended = Container { restarts, last_end: end("Error", 1), ..container(true, "running", None) };
+        vec![ready("api-1"), pod("api-2", ended)]
     };
     assert_says(&check(restarted(5)), Status::Ok, "2 of 2 pods");
     let run = check(restarted(6));

@@ -27,7 +27,7 @@ pub(crate) fn of<'a>(pods: &'a [Pod], usage: &[Usage]) -> (Vec<Share<'a>>, usize
     }
     let (mut shares, mut missing) = (Vec::new(), 0);
     for pod in pods {
-        for container in &pod.containers {
+        for container in pod.lasting_containers() {
             match measured
                 .get(&(pod.name.as_str(), container.name.as_str()))
                 .and_then(|usage| share(pod, container, usage))

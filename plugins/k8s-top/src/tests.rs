@@ -1,6 +1,6 @@
 use super::*;
 use paramedic_sdk::kubernetes::{Container, LIST_PODS, LIST_USAGE, PodRef, Quantities};
-use paramedic_sdk::testing::{Host, Run, assert_well_described, denied, remote};
+use paramedic_sdk::testing::{self, Host, Run, assert_well_described, denied, remote};
 use serde_json::json;
 
 const MIB: f64 = 1_048_576.0;
@@ -11,28 +11,8 @@ fn quantities(cpu: Option<&str>, memory: Option<&str>) -> Quantities {
 
 /// A pod that asks for a quarter of a core and 512 MiB, and may use what is given.
 fn pod(name: &str, limits: Quantities) -> Pod {
-    let container = Container {
-        name: "api".to_owned(),
-        image: "api:7".to_owned(),
-        ready: true,
-        restarts: 0,
-        state: "running".to_owned(),
-        reason: None,
-        last_end_reason: None,
-        last_exit_code: None,
-        requests: quantities(Some("250m"), Some("512Mi")),
-        limits,
-    };
-    Pod {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        phase: "Running".to_owned(),
-        reason: None,
-        ready: true,
-        node: None,
-        age: 7200.0,
-        containers: vec![container],
-    }
+    let requests = quantities(Some("250m"), Some("512Mi"));
+    testing::pod(name, "app=api", vec![Container { requests, limits, ..testing::container("api") }])
 }
 
 fn limited(name: &str) -> Pod {

@@ -5,11 +5,13 @@
 use crate::bindings::paramedic::plugin::kubernetes as host;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::paramedic::plugin::kubernetes_actions as actions;
-use crate::{Label, Receipt, Seconds};
+use crate::{Label, Receipt, Seconds, human};
 
 pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities};
 pub use crate::{Workload, WorkloadKind};
-pub use host::{Container, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Rollout, Usage};
+pub use host::{
+    Container, ContainerEnd, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Removal, Rollout, Usage,
+};
 
 host_function! {
     /// One object as JSON, of a resource such as `deployments.apps`.
@@ -122,6 +124,41 @@ changing_function! {
     /// Take the pods of a Service out of its traffic. Connections that are open stay.
     "kubernetes-actions/detach-service" as DETACH_SERVICE,
     fn detach_service(target: &str, service: &str) -> Receipt = actions::detach_service(target, service)
+}
+
+impl Pod {
+    /// All its containers, init ones first.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
+    /// The containers that run as long as the pod does: sidecars, then the others.
+    pub fn lasting_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().filter(|container| container.sidecar).chain(&self.containers)
+    }
+
+    /// The init container that the others wait for, or that came to an end after them: the first one that is neither done nor, as
+    /// a sidecar, started.
+    pub fn held_up_by(&self) -> Option<&Container> {
+        self.init_containers.iter().find(|container| !container.lets_others_start())
+    }
+}
+
+impl Container {
+    fn lets_others_start(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.exit_code == 0) || (self.sidecar && self.started)
+    }
+}
+
+impl ContainerEnd {
+    /// Reason and exit status, such as `OOMKilled, exit 137`.
+    pub fn in_words(&self) -> String {
+        // Reasons are short words; whatever else somebody wrote there must not fill a sentence.
+        let reason = self.reason.as_deref().map(|reason| human::shorten(reason, 60)).filter(|reason| !reason.is_empty());
+        let signal = self.signal.map(|signal| format!("signal {signal}"));
+        let parts = [reason, signal, Some(format!("exit {}", self.exit_code))];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl PodRef {
@@ -244,6 +281,36 @@ impl crate::testing::Argument for &ObjectQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
+
+    #[test]
+    fn an_end_is_told_by_its_reason_its_signal_and_its_status() {
+        let end = |reason: &str, signal, exit_code| {
+            ContainerEnd { exit_code, signal, reason: Some(reason.to_owned()), finished: None }.in_words()
+        };
+        assert_eq!(end("OOMKilled", None, 137), "OOMKilled, exit 137");
+        assert_eq!(end("", Some(9), 137), "signal 9, exit 137");
+        assert_eq!(end(&"x".repeat(99), None, 1).chars().count(), 68);
+    }
+
+    #[test]
+    fn a_pod_is_held_up_by_the_first_init_container_that_is_neither_done_nor_a_started_sidecar() {
+        let done = |mut container: Container| {
+            container.state = "terminated".to_owned();
+            container.end = Some(ContainerEnd { exit_code: 0, signal: None, reason: None, finished: None });
+            container
+        };
+        let sidecar = |started| Container { sidecar: true, started, ..testing::container("proxy") };
+        let held = |init_containers: Vec<Container>| {
+            let pod = Pod { init_containers, ..testing::pod("api-1", "app=api", vec![testing::container("api")]) };
+            (pod.held_up_by().map(|container| container.name.clone()), pod.lasting_containers().count())
+        };
+        let migrate = || testing::container("migrate");
+        assert_eq!(held(vec![]), (None, 1));
+        assert_eq!(held(vec![done(migrate()), sidecar(true)]), (None, 2));
+        assert_eq!(held(vec![done(migrate()), sidecar(false)]), (Some("proxy".to_owned()), 2));
+        assert_eq!(held(vec![sidecar(true), migrate()]), (Some("migrate".to_owned()), 2));
+    }
 
     #[test]
     fn quantities_are_numbers() {

@@ -27,10 +27,12 @@
 mod answers;
 mod changes;
 mod rules;
+mod samples;
 mod world;
 
 pub use answers::{Argument, Call, Function};
 pub use changes::{conflict, out_of_bounds, receipt, unchanged};
+pub use samples::{container, pod};
 pub use world::{Host, Run};
 
 pub(crate) use world::{

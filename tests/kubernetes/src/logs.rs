@@ -116,8 +116,11 @@ fn choose(pod: &Value, named: Option<&str>) -> Result<String, Failure> {
 /// Why there is no log, if the container has not run; one that runs and wrote nothing has an empty log.
 fn kubelet_says(pod: &Value, container: &str, is_previous: bool) -> Result<(), Failure> {
     let name = objects::name(pod);
-    let mut statuses = objects::items(pod, "/status/containerStatuses");
-    let status = statuses.find(|status| objects::text(status, "/name") == container);
+    let lists = ["/status/containerStatuses", "/status/initContainerStatuses"];
+    let status = lists
+        .iter()
+        .flat_map(|list| objects::items(pod, list))
+        .find(|status| objects::text(status, "/name") == container);
     let has_ended = status.is_some_and(|status| status.pointer("/lastState/terminated").is_some());
     if is_previous && !has_ended {
         let message = format!("previous terminated container \"{container}\" in pod \"{name}\" not found");

@@ -1,11 +1,12 @@
 //! Lines of logs: bounded at the server, filtered and made presentable here, put in order of time.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::transport::{Query, What};
-use super::{Kubernetes, names, pods};
+use super::{Kubernetes, names, pods, status};
 use crate::clients::mask;
 use crate::domain::{CallError, CallLimits};
 
@@ -96,9 +97,8 @@ pub(super) async fn of_pods(
     let wanted = Wanted::of(query)?;
     let mut places = Vec::new();
     for pod in pods::raw(cluster, limits, labels).await? {
-        let name = pod.metadata.name.unwrap_or_default();
-        let containers = pod.spec.unwrap_or_default().containers;
-        places.extend(containers.into_iter().map(|container| (name.clone(), container.name)));
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        places.extend(logging(pod).map(|container| (name.clone(), container)));
     }
     if places.len() > MOST_CONTAINERS {
         let found = places.len();
@@ -122,6 +122,17 @@ pub(super) async fn of_pods(
         Some(error) if !read_any => Err(error),
         _ => Ok(wanted.page(lines, limits)),
     }
+}
+
+/// The containers of a pod that may have something to say: those that run as long as it does, and while it waits for its init
+/// containers those as well.
+fn logging(pod: core::Pod) -> impl Iterator<Item = String> {
+    let conditions = pod.status.and_then(|status| status.conditions).unwrap_or_default();
+    let is_beyond = conditions.iter().any(|it| it.type_ == "Initialized" && it.status == "True");
+    let spec = pod.spec.unwrap_or_default();
+    let init = spec.init_containers.unwrap_or_default().into_iter();
+    let init = init.filter(move |container| !is_beyond || status::is_sidecar(container));
+    init.chain(spec.containers).map(|container| container.name)
 }
 
 /// Refuses a pod that is another one of the same name.
