@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use doctor::report;
-pub use rbac::{Rbac, ServiceAccount, role};
+pub use rbac::{Rbac, ServiceAccount, delegation, role};
 
 use crate::clock::SystemClock;
 use client::{AskError, Client};

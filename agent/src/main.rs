@@ -60,7 +60,10 @@ fn rbac(arguments: &cli::Rbac) -> anyhow::Result<ExitCode> {
     app::in_one_cluster(&places)?;
     let role =
         |place: &app::Place| cli::role(&place.targets, &place.namespace, &place.needs, &arguments.service_account);
-    Ok(cli::print(&places.iter().map(role).collect::<String>()))
+    let roles: String = places.iter().map(role).collect();
+    // One is enough: in_one_cluster has refused several clusters.
+    let callers = places.iter().any(|place| place.callers).then(|| cli::delegation(&arguments.service_account));
+    Ok(cli::print(&(roles + &callers.unwrap_or_default())))
 }
 
 fn check(path: &Path) -> anyhow::Result<ExitCode> {

@@ -174,6 +174,7 @@ fn every_object_is_one_that_a_cluster_knows() {
             "Lease" => drop(typed::<coordination::v1::Lease>(&object)),
             "Role" => drop(typed::<rbac::v1::Role>(&object)),
             "RoleBinding" => drop(typed::<rbac::v1::RoleBinding>(&object)),
+            "ClusterRoleBinding" => drop(typed::<rbac::v1::ClusterRoleBinding>(&object)),
             "NetworkPolicy" => drop(typed::<networking::v1::NetworkPolicy>(&object)),
             "PodDisruptionBudget" => drop(typed::<policy::v1::PodDisruptionBudget>(&object)),
             "ServiceMonitor" => assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1"),

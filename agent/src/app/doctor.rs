@@ -58,30 +58,39 @@ fn tokens(config: &Config, now: Timestamp) -> Vec<Diagnosis> {
     expired.map(diagnosis).collect()
 }
 
-/// Whether the cluster that knows callers answers when it is asked about them: about a token that is nobody's, and about nobody.
-async fn callers(config: &Config, targets: &crate::host::Targets) -> Option<Diagnosis> {
-    let callers = config.auth.kubernetes.as_ref()?;
-    let reviewer = TargetReviewer(targets.kubernetes.get(&callers.target)?.clone());
+/// Whether the cluster that knows callers answers when it is asked about them: about a token that is nobody's, and about nobody. Each
+/// question takes a right of its own.
+async fn callers(config: &Config, targets: &crate::host::Targets) -> Vec<Diagnosis> {
+    let asked = config.auth.kubernetes.as_ref();
+    let asked = asked.and_then(|callers| Some((callers, targets.kubernetes.get(&callers.target)?)));
+    let Some((callers, client)) = asked else { return Vec::new() };
+    let reviewer = TargetReviewer(client.clone());
     let nobody = Identity { username: "system:anonymous".to_owned(), ..Identity::default() };
-    let asked = async {
-        reviewer.identify("e30.e30.e30", &callers.audience).await?;
-        reviewer.permits(&nobody, PluginVerb::Get, None).await
-    };
-    let subject = "auth/kubernetes".to_owned();
-    Some(match asked.await {
-        Ok(_) => Diagnosis {
-            severity: Severity::Ok,
-            subject,
-            message: format!("the cluster of kubernetes/{} can be asked about callers", callers.target),
-            remedy: None,
-        },
-        Err(error) => Diagnosis {
+    let whose = reviewer.identify("e30.e30.e30", &callers.audience).await.err();
+    let may = reviewer.permits(&nobody, PluginVerb::Get, None).await.err();
+    let subject = || "auth/kubernetes".to_owned();
+    let wrong: Vec<Diagnosis> = [whose, may]
+        .into_iter()
+        .flatten()
+        .map(|error| Diagnosis {
             severity: Severity::Error,
-            subject,
+            subject: subject(),
             message: error.to_string(),
-            remedy: Some("bind the ClusterRole system:auth-delegator to the agent's service account".to_owned()),
-        },
-    })
+            remedy: Some(
+                "bind the ClusterRole system:auth-delegator to the agent's service account, as `paramedic rbac` prints it"
+                    .to_owned(),
+            ),
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return wrong;
+    }
+    vec![Diagnosis {
+        severity: Severity::Ok,
+        subject: subject(),
+        message: format!("the cluster of kubernetes/{} can be asked about callers", callers.target),
+        remedy: None,
+    }]
 }
 
 async fn plugins(config: &Config, targets: Arc<crate::host::Targets>) -> anyhow::Result<Vec<Diagnosis>> {

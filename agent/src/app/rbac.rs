@@ -16,6 +16,8 @@ pub struct Place {
     pub namespace: String,
     /// What the grants need there.
     pub needs: Needs,
+    /// Whether its API server is asked about callers, which takes rights in all of the cluster.
+    pub callers: bool,
     /// Which of the clusters it is in; equal only for places that are reached by the same kubeconfig and context.
     pub cluster: usize,
 }
@@ -39,7 +41,7 @@ pub fn places(config: &Config, only: Option<&TargetName>) -> anyhow::Result<Vec<
             clusters.push(way);
         }
         let (namespace, targets) = (target.namespace.clone(), vec![name.clone()]);
-        places.push((target, Place { targets, namespace, needs: Needs::default(), cluster }));
+        places.push((target, Place { targets, namespace, needs: Needs::default(), callers: false, cluster }));
     }
     let lines = || config.plugins.iter().flat_map(|(name, plugin)| plugin.grants.iter().map(move |line| (name, line)));
     let wanted =
@@ -51,12 +53,14 @@ pub fn places(config: &Config, only: Option<&TargetName>) -> anyhow::Result<Vec<
             None => needs,
         }
     };
-    Ok(wanted.map(|place| Place { needs: needs(&place.targets), ..place }).collect())
+    let asked = config.auth.kubernetes.as_ref().map(|callers| &callers.target);
+    let callers = |targets: &[TargetName]| asked.is_some_and(|target| targets.contains(target));
+    Ok(wanted.map(|place| Place { needs: needs(&place.targets), callers: callers(&place.targets), ..place }).collect())
 }
 
 /// Refuses what cannot be given to one `kubectl apply`.
 pub fn in_one_cluster(places: &[Place]) -> anyhow::Result<()> {
-    let needing: Vec<&Place> = places.iter().filter(|place| !place.needs.is_empty()).collect();
+    let needing: Vec<&Place> = places.iter().filter(|place| !place.needs.is_empty() || place.callers).collect();
     if needing.windows(2).any(|two| matches!(two, [one, other] if one.cluster != other.cluster)) {
         let names = needing.iter().flat_map(|place| &place.targets);
         anyhow::bail!(
@@ -74,14 +78,25 @@ fn configured<'a>(names: impl Iterator<Item = &'a TargetName>) -> String {
 
 /// What the agent may really do in each of the places, compared with what it needs there.
 pub async fn examine_rights(config: &Config, places: &[Place]) -> anyhow::Result<Vec<Diagnosis>> {
-    Ok(compare(places, &super::targets::build(&config.targets, &Arc::new(super::seal::of_nobody()))?.kubernetes).await)
+    let clients = super::targets::build(&config.targets, &Arc::new(super::seal::of_nobody()))?.kubernetes;
+    let mut report = compare(places, &clients).await;
+    for client in places.iter().filter(|place| place.callers).filter_map(|place| place.client(&clients)) {
+        report.extend(client.diagnose_reviews().await);
+    }
+    Ok(report)
+}
+
+impl Place {
+    /// All of its targets are the same place; any will do.
+    fn client<'c>(&self, clients: &'c HashMap<TargetName, Arc<Kubernetes>>) -> Option<&'c Arc<Kubernetes>> {
+        self.targets.first().and_then(|name| clients.get(name))
+    }
 }
 
 pub(super) async fn compare(places: &[Place], clients: &HashMap<TargetName, Arc<Kubernetes>>) -> Vec<Diagnosis> {
     let mut report = Vec::new();
     for place in places {
-        // All of them are the same place; any will do.
-        if let Some(client) = place.targets.first().and_then(|name| clients.get(name)) {
+        if let Some(client) = place.client(clients) {
             report.extend(client.diagnose(&place.needs).await);
         }
     }
@@ -149,6 +164,21 @@ plugins:
                 "patch leases.coordination.k8s.io paramedic-leader",
             ]
         );
+    }
+
+    #[test]
+    fn callers_are_asked_about_in_the_cluster_of_their_target_alone() {
+        let auth = "auth: { kubernetes: { target: same } }\n";
+        let asked = |only| {
+            let places = found(auth, only).unwrap();
+            places.iter().map(|place| (place.namespace.clone(), place.callers)).collect::<Vec<_>>()
+        };
+        let (shop, jobs) = ("shop".to_owned(), "jobs".to_owned());
+        assert_eq!(asked(None), [(jobs, false), (shop.clone(), true), (shop.clone(), false)]);
+        assert_eq!(asked(Some("staging")), [(shop, false)]);
+        // That alone is a reason to choose.
+        let elsewhere = "auth: { kubernetes: { target: staging } }\n";
+        assert!(in_one_cluster(&found(elsewhere, None).unwrap()).is_err());
     }
 
     #[test]

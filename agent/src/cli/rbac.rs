@@ -96,6 +96,31 @@ subjects:
     )
 }
 
+/// What lets the agent ask the API server about callers (`auth.kubernetes`): the ClusterRole that every cluster has for that, which is
+/// these two rights and no other. The binding has the name of the account, because several agents of a cluster need one each.
+pub fn delegation(account: &ServiceAccount) -> String {
+    let ServiceAccount { namespace: home, name } = account;
+    format!(
+        "---
+# auth.kubernetes, printed by `paramedic rbac`: create tokenreviews.authentication.k8s.io and
+#   subjectaccessreviews.authorization.k8s.io, to ask whose a token is and what its owner may do.
+# Wider than a namespace: these are questions to the whole cluster. They read no object.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: \"{NAME}:{home}:{name}:auth-delegator\"
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: \"system:auth-delegator\"
+subjects:
+  - kind: ServiceAccount
+    name: \"{name}\"
+    namespace: \"{home}\"
+"
+    )
+}
+
 fn rule(rule: &Rule) -> String {
     let mut text = String::new();
     for (verb, reason) in &rule.verbs {
@@ -196,6 +221,21 @@ subjects:
 ";
         let account = "ops/agent".parse().unwrap();
         assert_eq!(role(&["prod".parse().unwrap()], "shop", &needs, &account), expected);
+    }
+
+    #[test]
+    fn the_binding_for_callers_is_one_for_each_account() {
+        let printed = delegation(&"ops/agent".parse().unwrap());
+        for line in [
+            "kind: ClusterRoleBinding",
+            "  name: \"paramedic:ops:agent:auth-delegator\"",
+            "  name: \"system:auth-delegator\"",
+            "    name: \"agent\"",
+            "    namespace: \"ops\"",
+        ] {
+            assert!(printed.lines().any(|printed| printed == line), "{line} is not in: {printed}");
+        }
+        assert_ne!(printed, delegation(&"shop/agent".parse().unwrap()));
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Kubernetes {
         doctor::examine(self, needs).await
     }
 
+    /// Whether the agent may ask the cluster about callers.
+    pub async fn diagnose_reviews(&self) -> Vec<Diagnosis> {
+        doctor::examine_reviews(self).await
+    }
+
     /// One object as JSON.
     pub async fn get_object(
         &self,

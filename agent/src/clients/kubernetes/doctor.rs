@@ -28,6 +28,26 @@ pub(super) async fn examine(cluster: &Kubernetes, needs: &Needs) -> Vec<Diagnosi
     report
 }
 
+/// Whether the agent may ask about callers, which no Role of a namespace gives.
+pub(super) async fn examine_reviews(cluster: &Kubernetes) -> Vec<Diagnosis> {
+    let missing = match rights::missing_reviews(cluster).await {
+        Ok(missing) => missing,
+        Err(error) => return vec![say(cluster, Severity::Error, error.to_string(), Some(REACH))],
+    };
+    if missing.is_empty() {
+        let message = "the agent may ask the cluster about callers (auth.kubernetes)";
+        return vec![say(cluster, Severity::Ok, message.to_owned(), None)];
+    }
+    let lack = |resource: &String| {
+        let message = format!(
+            "the agent may not create {resource} in the cluster; without that nobody can ask with a token of the cluster \
+             (auth.kubernetes)"
+        );
+        say(cluster, Severity::Error, message, Some(APPLY))
+    };
+    missing.iter().map(lack).collect()
+}
+
 fn lack(cluster: &Kubernetes, right: &Right, reason: &Reason) -> Diagnosis {
     let place = &cluster.namespace;
     let message = format!("the agent may not {right} in the namespace {place}; without that break: {reason}");

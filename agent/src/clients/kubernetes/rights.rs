@@ -64,6 +64,27 @@ pub(super) async fn missing<'n>(
     Ok(missing)
 }
 
+/// What it takes to ask about callers, as RBAC names it.
+const OF_CALLERS: [(&str, &str); 2] =
+    [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")];
+
+/// What the agent may not create of that which asks about callers, in the whole cluster.
+pub(super) async fn missing_reviews(cluster: &Kubernetes) -> Result<Vec<String>, CallError> {
+    let mut missing = Vec::new();
+    for (group, resource) in OF_CALLERS {
+        let attributes = ResourceAttributes {
+            verb: Some("create".to_owned()),
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        if !may(cluster, attributes).await? {
+            missing.push(full_name(group, resource));
+        }
+    }
+    Ok(missing)
+}
+
 async fn is_allowed(cluster: &Kubernetes, right: &Right) -> Result<bool, CallError> {
     let (resource, subresource) = match right.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
@@ -78,6 +99,10 @@ async fn is_allowed(cluster: &Kubernetes, right: &Right) -> Result<bool, CallErr
         name: right.name.clone(),
         ..ResourceAttributes::default()
     };
+    may(cluster, attributes).await
+}
+
+async fn may(cluster: &Kubernetes, attributes: ResourceAttributes) -> Result<bool, CallError> {
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
     let path = format!("{REVIEWS}/selfsubjectaccessreviews");
