@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may")]
 
+use std::process::Command;
 use std::time::Duration;
 
 use kubernetes_stand_in::{Cluster, Fault, Trouble};
@@ -57,6 +58,7 @@ struct Ward {
     /// A token of the agent's own.
     alice: String,
     keys: String,
+    configuration: Value,
 }
 
 impl Ward {
@@ -94,7 +96,7 @@ impl Ward {
             },
         });
         let agent = Agent::start_with(home, &configuration.to_string(), &address, &["--log", "trace"]).unwrap();
-        Self { cluster, agent, alice, keys }
+        Self { cluster, agent, alice, keys, configuration }
     }
 
     fn token(&self, account: &str) -> String {
@@ -113,6 +115,43 @@ impl Ward {
     fn look(&self, token: &str) -> Answer {
         self.agent.api(Some(token)).get("/v1/runs", &[]).unwrap()
     }
+
+    /// The answers to as many requests at once, in the order of their tokens.
+    fn look_at_once(&self, tokens: &[String]) -> Vec<Answer> {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = tokens.iter().map(|token| scope.spawn(|| self.look(token))).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+        })
+    }
+
+    /// Has the agent read its configuration again, with this as `auth.kubernetes`, or without any.
+    fn reload(&mut self, callers: Option<Value>) {
+        let auth = self.configuration["auth"].as_object_mut().unwrap();
+        auth.remove("kubernetes");
+        auth.extend(callers.map(|callers| ("kubernetes".to_owned(), callers)));
+        self.agent.write("paramedic.yaml", &self.configuration.to_string()).unwrap();
+        self.agent.hang_up().unwrap();
+    }
+
+    /// Waits until a token is answered so.
+    fn until(&self, token: &str, status: u16) {
+        let what = format!("an answer with status {status}");
+        wait::until(&what, || Ok((self.look(token).status == status).then_some(()))).unwrap();
+    }
+
+    /// What the program says about the configuration of the agent, and its exit code.
+    fn paramedic(&self, words: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(agent::program().unwrap());
+        command.args(words).arg("--config").arg(self.agent.directory().join("paramedic.yaml"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// The lines of a report that begin with this severity and are about callers.
+fn of_callers<'a>(report: &'a str, severity: &str) -> Vec<&'a str> {
+    let is_of_callers = |line: &&str| line.contains("auth.kubernetes") || line.contains("auth/kubernetes");
+    report.lines().filter(|line| line.starts_with(severity)).filter(is_of_callers).collect()
 }
 
 fn is_problem(answer: &Answer, status: u16, kind: &str) -> Value {
@@ -231,6 +270,116 @@ async fn while_the_api_server_does_not_answer_those_with_tokens_go_on() {
     let look = |token: &str| agent.api(Some(token)).get("/v1/runs", &[]).unwrap();
     is_problem(&look(&lead), 503, "unreviewed");
     assert_eq!(look(&alice).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_callers_at_once_than_a_cluster_is_asked_about_are_told_apart_all_the_same() {
+    let ward = Ward::start().await;
+    let tokens = |count: usize| -> Vec<String> {
+        let wrong = || ward.cluster.issue_token("shop", "lead", Some("vault")).unwrap();
+        (0..count).map(|n| if n.is_multiple_of(3) { wrong() } else { ward.token("lead") }).collect()
+    };
+    let right = |n: usize| if n.is_multiple_of(3) { 401 } else { 200 };
+    // Three rounds of eight questions, and each is answered within the time for which the last one waits.
+    ward.cluster.fail(Trouble::from(Fault::Slow(Duration::from_millis(400))).at("tokenreviews").times(24));
+    for (n, answer) in ward.look_at_once(&tokens(24)).iter().enumerate() {
+        assert_eq!(answer.status, right(n), "{n}: {}", answer.body);
+    }
+    // Eight questions are never answered: whoever asked, or waited behind them in vain, is told to come again, and nobody is let in.
+    ward.cluster.fail(Trouble::from(Fault::HangBeforeApplying).at("tokenreviews").times(8));
+    let answers = ward.look_at_once(&tokens(12));
+    for (n, answer) in answers.iter().enumerate() {
+        assert!([right(n), 503].contains(&answer.status), "{n}: {}", answer.body);
+    }
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(refused.len() >= 8, "{} were refused", refused.len());
+    for answer in refused {
+        is_problem(answer, 503, "unreviewed");
+        assert_eq!(answer.field("retry-after"), "5");
+    }
+    for (n, answer) in ward.look_at_once(&tokens(12)).iter().enumerate() {
+        assert_eq!(answer.status, right(n), "{n}: {}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_whom_a_setting_let_in_are_out_when_it_is_another_one() {
+    let mut ward = Ward::start().await;
+    let lead = ward.token("lead");
+    let other = ward.cluster.issue_token("shop", "lead", Some("ops")).unwrap();
+    assert_eq!((ward.look(&lead).status, ward.look(&other).status), (200, 401));
+    ward.reload(Some(json!({ "target": "prod", "audience": "ops" })));
+    // Nobody waits for what was remembered to end: that takes a minute.
+    ward.until(&other, 200);
+    is_problem(&ward.look(&lead), 401, "unauthenticated");
+    ward.reload(None);
+    ward.until(&other, 401);
+    is_problem(&ward.look(&lead), 401, "unauthenticated");
+    assert_eq!(ward.look(&ward.alice).status, 200);
+    ward.cluster.forget_requests();
+    is_problem(&ward.look(&other), 401, "unauthenticated");
+    assert!(!ward.cluster.requests().iter().any(|request| request.path.contains("review")), "the cluster was asked");
+    ward.reload(Some(json!({ "target": "prod" })));
+    ward.until(&lead, 200);
+    is_problem(&ward.look(&other), 401, "unauthenticated");
+}
+
+/// A ClusterRole with one of the two rights.
+const HALF: &str = r"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: half}
+rules: [{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: half}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: half}
+subjects: [{kind: ServiceAccount, name: agent, namespace: shop}]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_needs_to_ask_about_callers_is_printed_compared_and_diagnosed() {
+    const BINDING: &str = "rbac.authorization.k8s.io/v1/ClusterRoleBinding";
+    let mut ward = Ward::start().await;
+    let lead = ward.token("lead");
+    ward.cluster.delete(BINDING, "", "agent-auth-delegator").unwrap();
+    is_problem(&ward.look(&lead), 503, "unreviewed");
+    let said = |ward: &Ward, expected: &[&str]| {
+        let (_, doctor) = ward.paramedic(&["doctor"]);
+        let (code, check) = ward.paramedic(&["rbac", "--check"]);
+        for (report, found) in [(&doctor, of_callers(&doctor, "error")), (&check, of_callers(&check, "error"))] {
+            assert_eq!(found.len(), expected.len(), "{report}");
+            for (line, expected) in found.iter().zip(expected) {
+                assert!(line.contains(expected), "{expected} is not named: {report}");
+            }
+        }
+        assert!(expected.is_empty() || code == Some(2), "{check}");
+        for report in [&doctor, &check] {
+            assert_eq!(of_callers(report, "ok").len(), usize::from(expected.is_empty()), "{report}");
+            assert!(expected.is_empty() || report.contains("paramedic rbac` print"), "{report}");
+        }
+    };
+    said(&ward, &["tokenreviews", "subjectaccessreviews"]);
+    ward.cluster.apply(HALF).unwrap();
+    said(&ward, &["subjectaccessreviews"]);
+    is_problem(&ward.look(&lead), 503, "unreviewed");
+    ward.cluster.delete(BINDING, "", "half").unwrap();
+
+    let (code, printed) = ward.paramedic(&["rbac", "--service-account", "shop/agent"]);
+    assert_eq!(code, Some(0), "{printed}");
+    ward.cluster.apply(&printed).unwrap();
+    said(&ward, &[]);
+    let binding = ward.cluster.get(BINDING, "", "paramedic:shop:agent:auth-delegator").unwrap();
+    assert_eq!(binding["roleRef"]["name"], "system:auth-delegator");
+    assert_eq!(ward.look(&lead).status, 200);
+
+    // Where nobody is asked about, nothing is printed or wanted.
+    ward.reload(None);
+    let (_, printed) = ward.paramedic(&["rbac", "--service-account", "shop/agent"]);
+    assert!(!printed.contains("ClusterRoleBinding"), "{printed}");
+    let (_, check) = ward.paramedic(&["rbac", "--check"]);
+    assert!(!check.contains("auth.kubernetes"), "{check}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,7 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
+use crate::clock::ManualClock;
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_334_855_926);
 
@@ -74,4 +77,103 @@ fn what_is_used_is_kept() {
     assert_eq!(remembered.kept_or(&"ann", NOW, after(10), || 1), 1);
     assert_eq!(remembered.kept_or(&"ann", after(9), after(19), || 2), 1);
     assert_eq!(remembered.kept_or(&"ann", after(18), after(28), || 3), 1);
+}
+
+/// A cluster that answers each question when it is let. It knows whose token ends with `good`.
+struct Gate {
+    open: Semaphore,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait]
+impl Reviewer for Gate {
+    async fn identify(&self, token: &str, _: &str) -> Result<Option<Identity>, CallError> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        self.open.acquire().await.unwrap().forget();
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        let somebody = || Identity { username: token.to_owned(), ..Identity::default() };
+        Ok(token.ends_with("good").then(somebody))
+    }
+
+    async fn permits(&self, _: &Identity, _: PluginVerb, _: Option<&PluginName>) -> Result<bool, CallError> {
+        Ok(false)
+    }
+}
+
+impl Gate {
+    fn closed() -> Arc<Self> {
+        Arc::new(Self { open: Semaphore::new(0), now: AtomicUsize::new(0), most: AtomicUsize::new(0) })
+    }
+
+    fn let_answer(&self, questions: usize) {
+        self.open.add_permits(questions);
+    }
+}
+
+fn reviews(gate: &Arc<Gate>) -> Arc<Reviews> {
+    let cluster = Cluster {
+        reviewer: gate.clone(),
+        audience: "paramedic".to_owned(),
+        namespace: "shop".to_owned(),
+        rate: Rate::DEFAULT,
+    };
+    Arc::new(Reviews::new(cluster, Arc::new(ManualClock::at(NOW)), None))
+}
+
+/// Whether each of so many callers is let in, every other one with a token that is nobody's.
+async fn ask(reviews: &Arc<Reviews>, gate: &Gate, callers: usize, answers: usize) -> Vec<Result<(), ApiError>> {
+    let ask = |n: usize| {
+        let (reviews, sign) = (reviews.clone(), if n.is_multiple_of(2) { "good" } else { "bad" });
+        // Of this time, so that nothing of it is known.
+        let token = format!("e{n}.{answers}.{sign}");
+        tokio::spawn(async move { reviews.identify(token.as_bytes()).await.map(drop) })
+    };
+    let asking: Vec<_> = (0..callers).map(ask).collect();
+    tokio::task::yield_now().await;
+    gate.let_answer(answers);
+    let mut told = Vec::new();
+    for asked in asking {
+        told.push(asked.await.unwrap());
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_callers_than_a_cluster_is_asked_about_at_a_time_wait_for_their_turn() {
+    let gate = Gate::closed();
+    let told = ask(&reviews(&gate), &gate, 3 * AT_ONCE, 3 * AT_ONCE).await;
+    for (n, told) in told.iter().enumerate() {
+        match n.is_multiple_of(2) {
+            true => assert!(told.is_ok(), "{n}: {told:?}"),
+            false => assert!(matches!(told, Err(ApiError::RefusedToken { .. })), "{n}: {told:?}"),
+        }
+    }
+    assert_eq!(gate.most.load(Ordering::SeqCst), AT_ONCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_too_long_is_refused_and_the_next_are_not() {
+    let gate = Gate::closed();
+    let reviews = reviews(&gate);
+    // The cluster answers none of them.
+    let silent: Vec<_> = (0..AT_ONCE)
+        .map(|n| {
+            let reviews = reviews.clone();
+            tokio::spawn(async move { reviews.identify(format!("s{n}.b.good").as_bytes()).await.map(drop) })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let began = tokio::time::Instant::now();
+    let told = ask(&reviews, &gate, AT_ONCE, 0).await;
+    assert!(told.iter().all(|told| matches!(told, Err(ApiError::Unreviewed))), "{told:?}");
+    assert!((PATIENCE..PATIENCE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    // Whoever goes away gives back their turn, whether they were answered or not.
+    for asked in &silent {
+        asked.abort();
+    }
+    let told = ask(&reviews, &gate, AT_ONCE, AT_ONCE).await;
+    assert_eq!(told.iter().filter(|told| told.is_ok()).count(), AT_ONCE / 2, "{told:?}");
+    assert!(!told.iter().any(|told| matches!(told, Err(ApiError::Unreviewed))), "{told:?}");
 }
