@@ -75,7 +75,10 @@ async fn pods_are_read_with_their_containers_and_their_troubles() {
     let killed = one("app=oom").await;
     let end = killed.containers[0].last_end.as_ref().unwrap();
     assert_eq!((end.reason.as_deref(), end.exit_code), (Some("OOMKilled"), 137), "{killed:?}");
-    assert!(end.finished_ms.is_some() && killed.containers[0].end.is_none() && killed.containers[0].started, "{killed:?}");
+    assert!(
+        end.finished_ms.is_some() && killed.containers[0].end.is_none() && killed.containers[0].started,
+        "{killed:?}"
+    );
     assert_eq!(killed.containers[0].limits.memory.as_deref(), Some("64Mi"));
     let crashing = one("app=crash").await;
     assert_eq!((crashing.status.as_str(), crashing.removal), ("CrashLoopBackOff", None));
@@ -143,7 +146,10 @@ async fn init_containers_and_pods_that_are_being_removed_are_told() {
     let end = pods[1].init_containers[1].end.as_ref().unwrap();
     assert_eq!((end.exit_code, end.signal, end.reason.as_deref()), (137, Some(9), None));
     let [overdue, within] = [1, 2].map(|n| pods[n].removal.clone().unwrap());
-    assert!(overdue.overdue > 0.0 && overdue.grace == 30.0 && overdue.finalizers == ["example.com/backup"], "{overdue:?}");
+    assert!(
+        overdue.overdue > 0.0 && overdue.grace == 30.0 && overdue.finalizers == ["example.com/backup"],
+        "{overdue:?}"
+    );
     assert!(within.overdue == 0.0 && within.grace == 600.0 && within.finalizers.is_empty(), "{within:?}");
 
     // What an init container wrote belongs to the log while the pod waits for it; a sidecar's always does.
@@ -242,11 +248,57 @@ async fn usage_that_is_missing_is_told_in_three_ways() {
 #[tokio::test]
 async fn events_are_newest_first_and_of_one_object_when_asked() {
     let (_cluster, client) = seeded().await;
-    let all = client.list_events(&permit(), &limits(AMPLE), None).await.unwrap();
+    let list = client.list_events(&permit(), &limits(AMPLE), None).await.unwrap();
+    assert!(!list.truncated);
+    let all = list.events;
     assert!(!all.is_empty() && all.is_sorted_by_key(|event| std::cmp::Reverse(event.last_seen_ms)), "{all:?}");
     let object = all[0].object.clone();
-    let some = client.list_events(&permit(), &limits(AMPLE), Some(&object)).await.unwrap();
+    let some = client.list_events(&permit(), &limits(AMPLE), Some(&object)).await.unwrap().events;
     assert!(!some.is_empty() && some.iter().all(|event| event.object == object), "{some:?}");
+}
+
+#[tokio::test]
+async fn what_is_more_than_is_read_is_told() {
+    let (cluster, client) = seeded().await;
+    let pods = client.list_pods(&permit(), &limits(AMPLE), "app=api").await.unwrap();
+    let (line, of_a_log) = ("x".repeat(1 << 20), |pod: &str| PodRef {
+        name: pod.to_owned(),
+        uid: None,
+        container: Some("api".to_owned()),
+    });
+    for n in 0..3 {
+        cluster.log("shop", &pods[0].name, "api", Duration::from_secs(60 - n), &line);
+    }
+    let query = LogQuery { limit: 9, ..LogQuery::default() };
+    let read = async |query: &LogQuery| {
+        client.read_log(&permit(), &limits(AMPLE), &of_a_log(&pods[0].name), query).await.unwrap()
+    };
+    let whole = read(&query).await;
+    assert_eq!((whole.lines.len(), whole.truncated), (3, false));
+    for n in 0..3 {
+        cluster.log("shop", &pods[0].name, "api", Duration::from_secs(50 - n), &format!("{line}newest"));
+    }
+    // The oldest stay; half a line goes as well.
+    let cut = read(&query).await;
+    assert_eq!((cut.lines.len(), cut.truncated, cut.next), (3, true, None));
+    let together = client.read_logs(&permit(), &limits(AMPLE), "app=api", &query).await.unwrap();
+    assert!(together.truncated, "one of them is");
+    assert!(!read(&LogQuery { tail: Some(3), ..query }).await.truncated);
+
+    let event = |n: u32| {
+        json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": { "name": format!("e-{n}"), "namespace": "shop" },
+            "involvedObject": { "kind": "Pod", "name": format!("api-{}", n % 2) }, "reason": "BackOff", "type": "Warning",
+            "message": "back-off", "count": 1, "lastTimestamp": "2026-01-01T00:00:00Z",
+        })
+    };
+    for n in 0..5_200 {
+        cluster.put(event(n));
+    }
+    let list = client.list_events(&permit(), &limits(AMPLE), None).await.unwrap();
+    assert_eq!((list.events.len(), list.truncated), (5_000, true));
+    let of_one = client.list_events(&permit(), &limits(AMPLE), Some("Pod/api-1")).await.unwrap();
+    assert_eq!((of_one.events.len(), of_one.truncated), (2_600, false));
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ use tokio::sync::OnceCell;
 
 pub use access::{Access, InvalidAccess};
 pub use change::{EnvRequest, Eviction, ResourceAmounts, SetResources, Variable};
-pub use events::Event;
+pub use events::{Event, EventList};
 pub use logs::{LogLine, LogPage, LogQuery, PodRef};
 pub use objects::{ObjectPage, ObjectQuery};
 pub use pods::{Container, ContainerEnd, Pod, Quantities, Removal};
@@ -145,13 +145,13 @@ impl Kubernetes {
         rollout::get(self, limits, workload).await
     }
 
-    /// Recent events, newest first; of one object `kind/name`, or of all.
+    /// Recent events; of one object `kind/name`, or of all.
     pub async fn list_events(
         &self,
         _permit: &Permit<op::KubernetesListEvents>,
         limits: &CallLimits,
         object: Option<&str>,
-    ) -> Result<Vec<Event>, CallError> {
+    ) -> Result<EventList, CallError> {
         events::list(self, limits, object).await
     }
 

@@ -5,8 +5,8 @@ use super::bindings::paramedic::plugin::types::{Error, Label};
 use super::bindings::paramedic::plugin::{kubernetes as wit, kubernetes_types as types};
 use super::targets::client;
 use crate::clients::kubernetes::{
-    Container, ContainerEnd, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, PodRef, Quantities, Removal,
-    Rollout, Usage, Workload, WorkloadKind,
+    Container, ContainerEnd, Event, EventList, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, PodRef,
+    Quantities, Removal, Rollout, Usage, Workload, WorkloadKind,
 };
 use crate::journal::Arguments;
 use crate::policy::op;
@@ -62,7 +62,7 @@ impl wit::Host for RunState {
         &mut self,
         target: String,
         object: Option<String>,
-    ) -> wasmtime::Result<Result<Vec<wit::Event>, Error>> {
+    ) -> wasmtime::Result<Result<wit::EventList, Error>> {
         let arguments = self.arguments().optional_text("object", object.as_deref());
         self.read::<op::KubernetesListEvents, _, _, _>(&target, arguments, events, async |targets, permit, limits| {
             client(&targets.kubernetes, &permit)?.list_events(&permit, &limits, object.as_deref()).await
@@ -200,7 +200,7 @@ fn rollout(rollout: Rollout) -> wit::Rollout {
     wit::Rollout { desired, updated, ready, available, complete, message }
 }
 
-fn events(events: Vec<Event>) -> Vec<wit::Event> {
+fn events(list: EventList) -> wit::EventList {
     let event = |event: Event| wit::Event {
         last_seen: event.last_seen_ms,
         count: event.count,
@@ -209,7 +209,7 @@ fn events(events: Vec<Event>) -> Vec<wit::Event> {
         object: event.object,
         message: event.message,
     };
-    events.into_iter().map(event).collect()
+    wit::EventList { events: list.events.into_iter().map(event).collect(), truncated: list.truncated }
 }
 
 fn usage(usage: Vec<Usage>) -> Vec<wit::Usage> {
@@ -226,5 +226,5 @@ fn log_page(page: LogPage) -> wit::LogPage {
         pod: line.pod,
         text: line.text,
     };
-    wit::LogPage { lines: page.lines.into_iter().map(line).collect(), next: page.next }
+    wit::LogPage { lines: page.lines.into_iter().map(line).collect(), next: page.next, truncated: page.truncated }
 }

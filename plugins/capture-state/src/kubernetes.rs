@@ -1,7 +1,8 @@
 //! A namespace: its pods, objects, events, what containers use, and their last lines.
 
 use paramedic_sdk::kubernetes::{
-    self, Container, ContainerEnd, Event, LogPage, LogQuery, ObjectQuery, Pod, PodRef, Quantities, Removal, Usage,
+    self, Container, ContainerEnd, Event, EventList, LogPage, LogQuery, ObjectQuery, Pod, PodRef, Quantities, Removal,
+    Usage,
 };
 use paramedic_sdk::{Error, File, clock, human};
 use serde_json::{Map, Value, json};
@@ -116,7 +117,8 @@ fn of_usage(usage: &Usage) -> Value {
 }
 
 /// The newest first, as they come.
-fn events_file(path: String, events: Vec<Event>, params: &Params) -> File {
+fn events_file(path: String, list: EventList, params: &Params) -> File {
+    let EventList { events, truncated } = list;
     let recent: Vec<Event> = events.into_iter().filter(|event| clock::age(event.last_seen) <= params.since).collect();
     let event = |event: &Event| {
         json!({
@@ -124,7 +126,10 @@ fn events_file(path: String, events: Vec<Event>, params: &Params) -> File {
             "object": event.object, "count": event.count, "message": event.message,
         })
     };
-    let cut = (recent.len() > EVENTS).then(|| format!("the newest {EVENTS} of {} events", recent.len()));
+    let newest = (recent.len() > EVENTS).then(|| format!("the newest {EVENTS} of {} events", recent.len()));
+    let unread = truncated.then(|| "there are more than the agent reads, newer ones perhaps among them".to_owned());
+    let cut: Vec<String> = newest.into_iter().chain(unread).collect();
+    let cut = (!cut.is_empty()).then(|| cut.join("; "));
     File { path, text: lines::of(recent.iter().take(EVENTS).map(event)), cut }
 }
 
@@ -285,15 +290,20 @@ fn read(
     match read {
         // A container that was never started has no log, and the pods say why.
         Err(_) if run == Run::Current && container.state == "waiting" && container.restarts == 0 => {
-            Ok(LogPage { lines: Vec::new(), next: None })
+            Ok(LogPage { lines: Vec::new(), next: None, truncated: false })
         }
         read => read,
     }
 }
 
 fn log_file(path: String, page: &LogPage, params: &Params) -> File {
-    let is_full = page.lines.len() >= params.lines as usize || page.next.is_some();
-    let cut = is_full.then(|| format!("the last {} lines; there may be more", page.lines.len()));
+    let (count, wanted) = (page.lines.len(), params.lines as usize);
+    let cut = match (page.truncated || page.next.is_some(), count >= wanted) {
+        // Lines are read from the first of the last ones on.
+        (true, _) => Some(format!("the first {count} of the last {wanted} lines; the newest were too much to read")),
+        (false, true) => Some(format!("the last {count} lines; there may be more")),
+        (false, false) => None,
+    };
     File { path, text: page.lines.iter().map(|line| format!("{}\n", line.text)).collect(), cut }
 }
 

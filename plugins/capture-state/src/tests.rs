@@ -1,7 +1,8 @@
 use super::*;
 use paramedic_sdk::Error;
 use paramedic_sdk::kubernetes::{
-    Container, ContainerEnd, Event, LIST_EVENTS, LIST_OBJECTS, LIST_PODS, LIST_USAGE, LogLine, LogPage, ObjectPage, Pod, READ_LOG, Removal,
+    Container, ContainerEnd, Event, EventList, LIST_EVENTS, LIST_OBJECTS, LIST_PODS, LIST_USAGE, LogLine, LogPage,
+    ObjectPage, Pod, READ_LOG, Removal,
 };
 use paramedic_sdk::postgres::{INSPECT, QUERY, REPLICATION, ReplicationState, RowSet, SESSIONS, STATEMENTS, Server};
 use paramedic_sdk::queue::{Failures, JobCount, JobState, LIST_FAILURES, Overview};
@@ -20,7 +21,7 @@ fn pod(name: &str, restarts: u32) -> Pod {
 
 fn page(lines: usize) -> LogPage {
     let line = |number| LogLine { time: None, pod: "api".to_owned(), text: format!("line {number} \"quoted\"") };
-    LogPage { lines: (0..lines).map(line).collect(), next: None }
+    LogPage { lines: (0..lines).map(line).collect(), next: None, truncated: false }
 }
 
 fn objects() -> ObjectPage {
@@ -49,7 +50,7 @@ fn cluster() -> Host {
     Host::new()
         .answers(LIST_PODS, "prod", Ok(vec![pod("api-1", 0), pod("api-2", 4)]))
         .answers(LIST_OBJECTS, "prod", Ok(objects()))
-        .answers(LIST_EVENTS, "prod", Ok(vec![event]))
+        .answers(LIST_EVENTS, "prod", Ok(EventList { events: vec![event], truncated: false }))
         .answers(LIST_USAGE, "prod", Ok(vec![]))
         .answers(READ_LOG, "prod", Ok(page(3)))
 }
@@ -146,14 +147,20 @@ fn init_containers_are_captured_with_what_they_wrote() {
         end: end(exit_code),
         ..testing::container(name)
     };
-    let waiting = |name: &str| Container { state: "waiting".to_owned(), ready: false, started: false, ..testing::container(name) };
+    let waiting = |name: &str| Container {
+        state: "waiting".to_owned(),
+        ready: false,
+        started: false,
+        ..testing::container(name)
+    };
     let mut stuck = Pod { ready: false, status: "Init:CrashLoopBackOff".to_owned(), ..pod("api-1", 0) };
     let holding = Container { restarts: 3, last_end: end(1), ..waiting("migrate") };
     stuck.init_containers = vec![over("fetch", 0), holding, waiting("late")];
     stuck.containers = vec![waiting("api")];
     stuck.removal = Some(Removal { grace: 30.0, overdue: 61.4, finalizers: vec!["example.com/backup".to_owned()] });
     let mut fine = pod("api-2", 0);
-    fine.init_containers = vec![over("fetch", 0), over("quiet", 0), Container { sidecar: true, ..testing::container("proxy") }];
+    fine.init_containers =
+        vec![over("fetch", 0), over("quiet", 0), Container { sidecar: true, ..testing::container("proxy") }];
     let host = Host::new()
         .at(NOW)
         .answers(LIST_PODS, "prod", Ok(vec![fine, stuck]))
@@ -187,7 +194,7 @@ fn a_part_that_cannot_be_had_is_named_and_the_rest_is_captured() {
         .answers(LIST_PODS, "prod", Ok(vec![pod("api-1", 0)]))
         .answers(LIST_USAGE, "prod", Err(Error::NotFound("no metrics server".to_owned())))
         .answers(LIST_OBJECTS, "prod", Ok(objects()))
-        .answers(LIST_EVENTS, "prod", Ok(vec![]))
+        .answers(LIST_EVENTS, "prod", Ok(EventList { events: vec![], truncated: false }))
         .answers(READ_LOG, "prod", Ok(page(1)))
         .answers(INFO, "cache", Err(denied("redis/info", "redis/cache")))
         .answers(SLOW_LOG, "cache", Err(denied("redis/slow-log", "redis/cache")));
@@ -238,6 +245,39 @@ fn a_long_log_is_cut_at_its_beginning_and_says_so() {
     assert!(cut.starts_with("the last 2000 lines; there may be more; of these the last "), "{cut}");
     assert!(run.outcome().files().size() <= 16384);
     assert!(run.outcome().details().unwrap().starts_with("1 file is cut"));
+}
+
+#[test]
+fn what_the_agent_did_not_read_is_told() {
+    let event = |n: u64| Event {
+        last_seen: NOW - n,
+        count: 1,
+        severity: "Warning".to_owned(),
+        reason: "BackOff".to_owned(),
+        object: format!("Pod/api-{n}"),
+        message: "back-off".to_owned(),
+    };
+    let run = |events: Vec<Event>, page: LogPage| {
+        let host = Host::new()
+            .at(NOW)
+            .answers(LIST_PODS, "prod", Ok(vec![pod("api-1", 0)]))
+            .answers(LIST_EVENTS, "prod", Ok(EventList { events, truncated: true }))
+            .answers(READ_LOG, "prod", Ok(page));
+        host.run::<CaptureState>(json!({ "kubernetes": ["prod"], "leave_out": ["objects", "usage"], "lines": 5 }))
+    };
+    let told = |run: &Run, path: &str| file(run, path).cut.clone().unwrap();
+    let few = run(vec![event(1)], LogPage { truncated: true, ..page(3) });
+    assert_eq!(
+        told(&few, "kubernetes/prod/events.jsonl"),
+        "there are more than the agent reads, newer ones perhaps among them"
+    );
+    let lines = "the first 3 of the last 5 lines; the newest were too much to read";
+    assert_eq!(told(&few, "kubernetes/prod/logs/api-1/api.log"), lines);
+    assert!(few.outcome().details().unwrap().starts_with("2 files are cut"));
+    let many = run((0..1200).map(event).collect(), LogPage { next: Some("7:1".to_owned()), ..page(3) });
+    let newest = "the newest 1000 of 1200 events; there are more than the agent reads, newer ones perhaps among them";
+    assert_eq!(told(&many, "kubernetes/prod/events.jsonl"), newest);
+    assert_eq!(told(&many, "kubernetes/prod/logs/api-1/api.log"), lines);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::Params;
 use crate::ends::End;
-use paramedic_sdk::kubernetes::{self, Event, LogLine, LogQuery, PodRef};
+use paramedic_sdk::kubernetes::{self, Event, LogLine, LogPage, LogQuery, PodRef};
 use paramedic_sdk::{Error, Outcome, Table, cells, clock, human, log};
 
 /// Events of one pod.
@@ -24,7 +24,12 @@ fn show_lines(outcome: &mut Outcome, gravest: &[&End], params: &Params) -> Optio
     let mut last_words = None;
     for (number, end) in gravest.iter().enumerate() {
         match read(end, params) {
-            Ok(lines) => {
+            Ok(page) => {
+                let lines = page.lines;
+                if page.truncated {
+                    let place = end.place();
+                    outcome.note(format!("{place} wrote lines so long that those right before its end were not read."));
+                }
                 let last = lines.iter().rev().find(|line| !line.text.trim().is_empty());
                 if number == 0 {
                     last_words = last.map(|line| line.text.clone());
@@ -43,10 +48,10 @@ fn show_lines(outcome: &mut Outcome, gravest: &[&End], params: &Params) -> Optio
     last_words
 }
 
-fn read(end: &End, params: &Params) -> Result<Vec<LogLine>, Error> {
+fn read(end: &End, params: &Params) -> Result<LogPage, Error> {
     let query = LogQuery::last(params.lines, params.lines);
     let query = if end.is_last { query } else { query.previous() };
-    Ok(kubernetes::read_log(&PodRef::of(&params.target, end.pod, &end.container.name), &query)?.lines)
+    kubernetes::read_log(&PodRef::of(&params.target, end.pod, &end.container.name), &query)
 }
 
 /// The last lines, as many as there is room for.
@@ -77,7 +82,7 @@ fn show_events(outcome: &mut Outcome, gravest: &[&End], params: &Params) {
         }
         pods.push(name);
         match kubernetes::list_events(&params.target, Some(&format!("Pod/{name}"))) {
-            Ok(events) => events.iter().take(EVENTS).for_each(|event| table.row(row(name, event))),
+            Ok(list) => list.events.iter().take(EVENTS).for_each(|event| table.row(row(name, event))),
             Err(error) => {
                 log::warn(&format!("cannot list the events of {name}: {error}"));
                 outcome.note(format!("What the cluster noted of {} is not known: {error}.", human::shorten(name, 63)));

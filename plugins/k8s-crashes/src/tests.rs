@@ -1,6 +1,6 @@
 use super::*;
 use paramedic_sdk::kubernetes::{
-    Container, ContainerEnd, Event, LIST_EVENTS, LIST_PODS, LogLine, LogPage, Quantities, READ_LOG, Removal,
+    Container, ContainerEnd, Event, EventList, LIST_EVENTS, LIST_PODS, LogLine, LogPage, Quantities, READ_LOG, Removal,
 };
 use paramedic_sdk::testing::{self, Host, Run, assert_well_described, denied, remote};
 use paramedic_sdk::{Error, Instant};
@@ -62,13 +62,17 @@ fn event(reason: &str) -> Event {
     }
 }
 
+fn list(events: Vec<Event>) -> EventList {
+    EventList { events, truncated: false }
+}
+
 fn host(pods: Vec<Pod>) -> Host {
     let lines = vec![line("allocating"), line("java.lang.OutOfMemoryError: heap"), line(" ")];
     Host::new()
         .at(NOW)
         .answers(LIST_PODS, "prod app=api", Ok(pods))
-        .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None }))
-        .answers(LIST_EVENTS, "prod", Ok(vec![event("BackOff"), event("Killing")]))
+        .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None, truncated: false }))
+        .answers(LIST_EVENTS, "prod", Ok(list(vec![event("BackOff"), event("Killing")])))
 }
 
 fn check(pods: Vec<Pod>) -> Run {
@@ -136,8 +140,8 @@ fn exit_codes_are_put_in_words() {
     for (reason, code, words) in table {
         let host = Host::new()
             .answers(LIST_PODS, "prod", Ok(vec![ended("api-1", reason, code)]))
-            .answers(READ_LOG, "prod", Ok(LogPage { lines: Vec::new(), next: None }))
-            .answers(LIST_EVENTS, "prod", Ok(Vec::new()));
+            .answers(READ_LOG, "prod", Ok(LogPage { lines: Vec::new(), next: None, truncated: false }))
+            .answers(LIST_EVENTS, "prod", Ok(list(Vec::new())));
         let run = host.run::<K8sCrashes>(json!({}));
         assert_says(&run, Status::Warning, words);
         let details = run.outcome().details().unwrap();
@@ -160,7 +164,8 @@ fn one_that_was_not_started_again_has_its_current_log_read() {
         container.end = Some(ContainerEnd { signal: Some(11), finished: None, ..end("Error", 139).unwrap() });
     });
     let run = check(vec![over]);
-    let words = "api-1/api touched memory that is not its own (SIGSEGV) (Error, signal 11, exit 139), 0 restarts, is down";
+    let words =
+        "api-1/api touched memory that is not its own (SIGSEGV) (Error, signal 11, exit 139), 0 restarts, is down";
     assert_says(&run, Status::Critical, words);
     assert!(run.calls.iter().any(|call| call.line() == "kubernetes/read-log prod api-1 api current "));
 }
@@ -315,8 +320,8 @@ fn odd_answers_do_not_confuse_it() {
     let lines = vec![LogLine { time: Some(u64::MAX), ..line(&"\u{1b}[31m\u{1f4a5}".repeat(5000)) }; 3000];
     let run = Host::new()
         .answers(LIST_PODS, "prod", Ok((0..300).map(odd).collect()))
-        .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None }))
-        .answers(LIST_EVENTS, "prod", Ok(vec![Event { last_seen: 0, count: u32::MAX, ..event("") }; 500]))
+        .answers(READ_LOG, "prod", Ok(LogPage { lines, next: None, truncated: false }))
+        .answers(LIST_EVENTS, "prod", Ok(list(vec![Event { last_seen: 0, count: u32::MAX, ..event("") }; 500])))
         .run::<K8sCrashes>(json!({ "details_of": 10, "lines": 100 }));
     assert_says(&run, Status::Critical, "api of 300 pods");
     assert_eq!(run.table("Containers that ended").rows.len(), 20);

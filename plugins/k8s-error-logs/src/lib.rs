@@ -90,10 +90,12 @@ impl Plugin for K8sErrorLogs {
 struct Read {
     lines: Vec<LogLine>,
     cut: Option<String>,
+    /// A log was longer than the agent reads of one, and its newest lines were not looked at.
+    truncated: bool,
 }
 
 fn read(params: &Params) -> Result<Read, Failure> {
-    let (mut lines, mut after) = (Vec::new(), None);
+    let (mut lines, mut after, mut truncated) = (Vec::new(), None, false);
     for _ in 0..PAGES {
         let left = params.lines.saturating_sub(u32::try_from(lines.len()).unwrap_or(u32::MAX));
         if left == 0 {
@@ -107,11 +109,12 @@ fn read(params: &Params) -> Result<Read, Failure> {
             // What was read so far is worth telling.
             Err(error) => {
                 log::warn(&format!("cannot read on in the logs of {}: {error}", params.labels));
-                return Ok(Read { lines, cut: Some(format!("the rest could not be read: {error}")) });
+                return Ok(Read { lines, cut: Some(format!("the rest could not be read: {error}")), truncated });
             }
         };
         let is_empty = page.lines.is_empty();
         lines.extend(page.lines);
+        truncated |= page.truncated;
         after = page.next;
         if after.is_none() || is_empty {
             break;
@@ -119,7 +122,7 @@ fn read(params: &Params) -> Result<Read, Failure> {
     }
     let count = lines.len();
     let cut = after.map(|_| format!("only the oldest {count} lines were read; a shorter `since` shows the newest"));
-    Ok(Read { lines, cut })
+    Ok(Read { lines, cut, truncated })
 }
 
 fn judge_lines(read: &Read, params: &Params) -> Outcome {
@@ -127,6 +130,14 @@ fn judge_lines(read: &Read, params: &Params) -> Outcome {
     let count = read.lines.len() as u64;
     let mut outcome = Outcome::ok(sentence(read, &groups, params));
     outcome.find(judge(count as f64, &params.warning, &params.critical), sentence(read, &groups, params));
+    if read.truncated {
+        let text = format!("{}; of a log only the oldest 4 MiB were read", sentence(read, &groups, params));
+        outcome.find(Status::Unknown, text);
+        outcome.note(
+            "**The newest lines of at least one log were not read**: it has more than 4 MiB in this time, and is read from its beginning. \
+             A shorter `since` shows them.",
+        );
+    }
     if count == 0 {
         doubt(&mut outcome, params);
     }
@@ -142,7 +153,7 @@ fn judge_lines(read: &Read, params: &Params) -> Outcome {
 }
 
 fn sentence(read: &Read, groups: &[Group], params: &Params) -> String {
-    let least = if read.cut.is_some() { "at least " } else { "" };
+    let least = if read.cut.is_some() || read.truncated { "at least " } else { "" };
     let lines = human::plural(read.lines.len() as u64, "error line");
     let since = human::duration(params.since);
     let text = format!("{least}{lines} of {} in the last {since}", human::shorten(&params.labels, 80));

@@ -12,7 +12,7 @@ fn line(pod: &str, seconds_ago: u64, text: &str) -> LogLine {
 }
 
 fn page(lines: Vec<LogLine>) -> Result<LogPage, Error> {
-    Ok(LogPage { lines, next: None })
+    Ok(LogPage { lines, next: None, truncated: false })
 }
 
 fn pod() -> Pod {
@@ -73,7 +73,7 @@ fn lines_that_say_the_same_are_one_group() {
 
 #[test]
 fn what_a_limit_leaves_out_is_told() {
-    let more = LogPage { lines: orders(20), next: Some("7:1".to_owned()) };
+    let more = LogPage { lines: orders(20), next: Some("7:1".to_owned()), truncated: false };
     let host = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(more.clone()));
     let run = host.run::<K8sErrorLogs>(json!({ "lines": 20 }));
     assert_says(&run, Status::Warning, "at least 20 error lines");
@@ -82,7 +82,7 @@ fn what_a_limit_leaves_out_is_told() {
     // Pages end, whatever the marks say.
     let run = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(more)).run::<K8sErrorLogs>(json!({}));
     assert_eq!((run.calls.len(), run.metric("error_lines")), (PAGES, 160.0));
-    let empty = LogPage { lines: Vec::new(), next: Some("7:1".to_owned()) };
+    let empty = LogPage { lines: Vec::new(), next: Some("7:1".to_owned()), truncated: false };
     let host = Host::new().answers(READ_LOGS, "prod", Ok(empty)).answers(LIST_PODS, "prod", Ok(vec![pod()]));
     let run = host.run::<K8sErrorLogs>(json!({}));
     assert_eq!(run.calls.iter().filter(|call| call.operation == "kubernetes/read-logs").count(), 1);
@@ -90,8 +90,27 @@ fn what_a_limit_leaves_out_is_told() {
 }
 
 #[test]
+fn a_log_whose_newest_lines_were_not_read_is_not_called_fine() {
+    let cut = |lines| {
+        let page = LogPage { lines, next: None, truncated: true };
+        let host = Host::new().at(NOW).answers(READ_LOGS, "prod app=api", Ok(page));
+        host.answers(LIST_PODS, "prod app=api", Ok(vec![pod()])).run::<K8sErrorLogs>(json!({}))
+    };
+    let run = cut(Vec::new());
+    let words = "at least 0 error lines of app=api in the last 1 h; of a log only the oldest 4 MiB were read";
+    assert_says(&run, Status::Unknown, words);
+    assert!(run.outcome().details().unwrap().contains("A shorter `since` shows them"));
+    assert_says(&cut(orders(30)), Status::Warning, "at least 30 error lines");
+    // Also where another page follows the one that says so.
+    let first = LogPage { lines: orders(2), next: Some("7:1".to_owned()), truncated: true };
+    let host = Host::new().at(NOW).answers(READ_LOGS, "prod app=api", Ok(first));
+    let run = host.answers(READ_LOGS, "prod app=api", page(orders(1))).run::<K8sErrorLogs>(json!({}));
+    assert_says(&run, Status::Unknown, "at least 3 error lines");
+}
+
+#[test]
 fn pages_are_read_one_after_the_other_and_one_that_fails_ends_them() {
-    let first = LogPage { lines: orders(20), next: Some("7:1".to_owned()) };
+    let first = LogPage { lines: orders(20), next: Some("7:1".to_owned()), truncated: false };
     let both = |second| {
         let host = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(first.clone())).answers(READ_LOGS, "prod", second);
         host.run::<K8sErrorLogs>(json!({}))

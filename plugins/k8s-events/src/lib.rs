@@ -5,9 +5,9 @@ mod params;
 
 pub use params::Params;
 
-use paramedic_sdk::kubernetes::{self, Event};
+use paramedic_sdk::kubernetes::{self, Event, EventList};
 use paramedic_sdk::{
-    Context, Description, Failure, Metric, Outcome, Plugin, Suggestion, Table, cells, clock, human, judge,
+    Context, Description, Failure, Metric, Outcome, Plugin, Status, Suggestion, Table, cells, clock, human, judge,
 };
 use serde_json::json;
 use std::cmp::Reverse;
@@ -33,8 +33,8 @@ impl Plugin for K8sEvents {
     }
 
     fn run(_: &Context, params: Params) -> Result<Outcome, Failure> {
-        let events = kubernetes::list_events(&params.target, params.object.as_deref())?;
-        Ok(judge_events(&events, &params))
+        let list = kubernetes::list_events(&params.target, params.object.as_deref())?;
+        Ok(judge_events(&list, &params))
     }
 }
 
@@ -47,11 +47,21 @@ struct Group<'a> {
     newest: &'a Event,
 }
 
-fn judge_events(events: &[Event], params: &Params) -> Outcome {
-    let groups = groups(events, params);
+fn judge_events(list: &EventList, params: &Params) -> Outcome {
+    let groups = groups(&list.events, params);
     let times = groups.iter().map(|group| group.times).fold(0, u64::saturating_add);
-    let mut outcome = Outcome::ok(sentence(&groups, times, params));
-    outcome.find(judge(times as f64, &params.warning, &params.critical), sentence(&groups, times, params));
+    let least = if list.truncated { "at least " } else { "" };
+    let sentence = format!("{least}{}", sentence(&groups, times, params));
+    let mut outcome = Outcome::ok(sentence.clone());
+    outcome.find(judge(times as f64, &params.warning, &params.critical), sentence.clone());
+    if list.truncated {
+        let read = list.events.len();
+        outcome.find(Status::Unknown, format!("{sentence}; {read} events were read, and there are more"));
+        outcome.note(format!(
+            "**Only {read} events were read**, in no order of time, because there are more than the agent reads: newer ones can be among \
+             those that were not. With `object` the cluster gives only those about one."
+        ));
+    }
     outcome.metric(Metric::count("warnings", times).limits(&params.warning, &params.critical));
     outcome.metric(Metric::count("warning_reasons", groups.len() as u64));
     let objects: BTreeSet<&str> = groups.iter().flat_map(|group| group.objects.iter().copied()).collect();

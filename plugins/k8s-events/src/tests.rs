@@ -1,7 +1,7 @@
 use super::*;
 use paramedic_sdk::kubernetes::LIST_EVENTS;
 use paramedic_sdk::testing::{Host, Run, assert_takes, assert_well_described, denied, remote};
-use paramedic_sdk::{Error, Instant, Status};
+use paramedic_sdk::{Error, Instant};
 
 #[path = "../../k8s-pods/src/params.rs"]
 #[allow(dead_code, reason = "what a suggestion has to be is read by serde alone")]
@@ -21,8 +21,12 @@ fn event(reason: &str, object: &str, count: u32, seconds_ago: u64) -> Event {
     }
 }
 
+fn list(events: Vec<Event>) -> EventList {
+    EventList { events, truncated: false }
+}
+
 fn check(events: Vec<Event>, params: serde_json::Value) -> Run {
-    Host::new().at(NOW).answers(LIST_EVENTS, "prod", Ok(events)).run::<K8sEvents>(params)
+    Host::new().at(NOW).answers(LIST_EVENTS, "prod", Ok(list(events))).run::<K8sEvents>(params)
 }
 
 #[track_caller]
@@ -82,9 +86,22 @@ fn only_what_is_in_the_window_and_not_ignored_counts() {
 }
 
 #[test]
+fn of_more_events_than_are_read_it_says_so_and_does_not_say_that_all_is_well() {
+    let cut = |count| {
+        let list = EventList { events: vec![event("BackOff", "Pod/api-1", count, 5)], truncated: true };
+        Host::new().at(NOW).answers(LIST_EVENTS, "prod", Ok(list)).run::<K8sEvents>(json!({}))
+    };
+    let run = cut(3);
+    assert_says(&run, Status::Unknown, "at least 3 warnings of prod in the last 1 h, all of them BackOff");
+    assert_says(&run, Status::Unknown, "; 1 events were read, and there are more");
+    assert!(run.outcome().details().unwrap().contains("**Only 1 events were read**, in no order of time"));
+    assert_says(&cut(11), Status::Warning, "at least 11 warnings");
+}
+
+#[test]
 fn one_object_can_be_asked_for() {
-    let host =
-        Host::new().at(NOW).answers(LIST_EVENTS, "prod Pod/api-1", Ok(vec![event("BackOff", "Pod/api-1", 11, 5)]));
+    let events = list(vec![event("BackOff", "Pod/api-1", 11, 5)]);
+    let host = Host::new().at(NOW).answers(LIST_EVENTS, "prod Pod/api-1", Ok(events));
     let run = host.run::<K8sEvents>(json!({ "object": "Pod/api-1" }));
     assert_says(&run, Status::Warning, "11 warnings of prod about Pod/api-1 in the last 1 h");
 }

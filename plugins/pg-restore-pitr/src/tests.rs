@@ -32,7 +32,8 @@ fn at_work() -> Result<String, Error> {
 
 fn host(looks: &[Result<String, Error>]) -> Host {
     let line = |text: &str| LogLine { time: None, pod: format!("{JOB}-x"), text: text.to_owned() };
-    let page = LogPage { lines: vec![line("fetched base backup"), line("recovery stopped")], next: None };
+    let page =
+        LogPage { lines: vec![line("fetched base backup"), line("recovery stopped")], next: None, truncated: false };
     let host = Host::new().answers(RUN_JOB, "prod restore", Ok(started())).answers(
         READ_LOGS,
         &format!("prod job-name={JOB}"),
@@ -115,7 +116,8 @@ fn one_that_cannot_be_seen_is_told_by_its_name() {
 #[test]
 fn without_its_log_the_verdict_is_the_same() {
     let error = denied("kubernetes/read-logs", "prod");
-    let host = Host::new().answers(RUN_JOB, "prod", Ok(started())).answers(READ_LOGS, "prod", Err(error));
+    let host = Host::new().answers(RUN_JOB, "prod", Ok(started()));
+    let host = host.answers(READ_LOGS, &format!("prod job-name={JOB}"), Err(error));
     let complete = ended("SuccessCriteriaMet", "Complete", "CompletionsReached");
     let run = host.answers(GET_OBJECT, "prod", complete).apply::<PgRestorePitr>(params(&json!({})));
     assert_eq!(run.outcome().status(), Status::Ok);

@@ -10,7 +10,7 @@ use crate::{Label, Receipt, Seconds, human};
 pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities};
 pub use crate::{Workload, WorkloadKind};
 pub use host::{
-    Container, ContainerEnd, Event, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Removal, Rollout, Usage,
+    Container, ContainerEnd, Event, EventList, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Removal, Rollout, Usage,
 };
 
 host_function! {
@@ -38,9 +38,9 @@ host_function! {
 }
 
 host_function! {
-    /// Recent events, newest first; of one object, written `kind/name`, or of all.
+    /// Recent events, newest first; of one object, written `kind/name`, or of all. The list says when there are more.
     "kubernetes/list-events" as LIST_EVENTS,
-    fn list_events(target: &str, object: Option<&str>) -> Vec<Event> = host::list_events(target, object)
+    fn list_events(target: &str, object: Option<&str>) -> EventList = host::list_events(target, object)
 }
 
 host_function! {

@@ -33,18 +33,28 @@ pub struct Event {
     pub message: String,
 }
 
+/// What the cluster noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The events, newest first.
+    pub events: Vec<Event>,
+    /// There are more than are read. They come in the order of their names, so which ones are missing nobody knows.
+    pub truncated: bool,
+}
+
 pub(super) async fn list(
     cluster: &Kubernetes,
     limits: &CallLimits,
     object: Option<&str>,
-) -> Result<Vec<Event>, CallError> {
+) -> Result<EventList, CallError> {
     let selector = object.map(selector).transpose()?;
     let path = format!("/api/v1/namespaces/{}/events", cluster.namespace);
     let what = What::new("list events", format!("namespace {}", cluster.namespace));
     let (mut events, mut mark) = (Vec::new(), None);
     loop {
         let query = Query::new().with("limit", PAGE).with_some("fieldSelector", selector.as_ref());
-        let page: Page<core::Event> = cluster.get(limits, &path, query.with_some("continue", mark), &what).await?;
+        let page: Page<core::Event> =
+            cluster.get(limits, &path, query.with_some("continue", mark.as_ref()), &what).await?;
         events.extend(page.items.into_iter().map(Event::read));
         mark = page.metadata.next();
         if mark.is_none() || events.len() >= MOST {
@@ -52,7 +62,7 @@ pub(super) async fn list(
         }
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.last_seen_ms));
-    Ok(events)
+    Ok(EventList { events, truncated: mark.is_some() })
 }
 
 /// `kind/name` as a field selector. Kinds are written as the cluster writes them, `Pod`, or in lower case.

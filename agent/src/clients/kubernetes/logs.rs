@@ -71,6 +71,16 @@ pub struct LogPage {
     pub lines: Vec<LogLine>,
     /// Mark of the next page.
     pub next: Option<String>,
+    /// A log was longer than is read of one, so that its newest lines are missing.
+    pub truncated: bool,
+}
+
+/// What was read of logs.
+#[derive(Default)]
+struct Found {
+    lines: Vec<LogLine>,
+    /// Of one of them there is more.
+    is_cut: bool,
 }
 
 pub(super) async fn of_container(
@@ -84,8 +94,8 @@ pub(super) async fn of_container(
         check_uid(cluster, limits, &pod.name, uid).await?;
     }
     let wanted = Wanted::of(query)?;
-    let lines = read(cluster, limits, &pod.name, pod.container.as_deref(), &wanted).await?;
-    Ok(wanted.page(lines, limits))
+    let found = read(cluster, limits, &pod.name, pod.container.as_deref(), &wanted).await?;
+    Ok(wanted.page(found, limits))
 }
 
 pub(super) async fn of_pods(
@@ -106,12 +116,13 @@ pub(super) async fn of_pods(
             "{found} containers match, and {MOST_CONTAINERS} logs are read at most; give labels that fewer have"
         )));
     }
-    let (mut lines, mut read_any, mut failed) = (Vec::new(), false, None);
+    let (mut all, mut read_any, mut failed) = (Found::default(), false, None);
     for (pod, container) in &places {
         match read(cluster, limits, pod, Some(container), &wanted).await {
             Ok(found) => {
                 read_any = true;
-                lines.extend(found);
+                all.lines.extend(found.lines);
+                all.is_cut |= found.is_cut;
             }
             // One that has not begun, or is gone by now, has no log; the others have.
             Err(error @ (CallError::Remote(_) | CallError::NotFound(_))) => failed = Some(error),
@@ -120,7 +131,7 @@ pub(super) async fn of_pods(
     }
     match failed {
         Some(error) if !read_any => Err(error),
-        _ => Ok(wanted.page(lines, limits)),
+        _ => Ok(wanted.page(all, limits)),
     }
 }
 
@@ -220,7 +231,8 @@ impl Wanted {
     }
 
     /// Lines that are wanted, of all containers: in order, after the mark, as many as fit.
-    fn page(&self, mut lines: Vec<LogLine>, limits: &CallLimits) -> LogPage {
+    fn page(&self, found: Found, limits: &CallLimits) -> LogPage {
+        let Found { mut lines, is_cut } = found;
         // Stable, so that lines of the same moment keep the order in which they were written.
         lines.sort_by_key(|line| line.time_ns);
         let mut rest = lines.into_iter().peekable();
@@ -244,7 +256,7 @@ impl Wanted {
             taken.extend(rest.next());
         }
         let next = rest.peek().and_then(|_| self.mark(&taken));
-        LogPage { lines: taken, next }
+        LogPage { lines: taken, next, truncated: is_cut }
     }
 
     /// Where the next page begins.
@@ -262,7 +274,7 @@ async fn read(
     pod: &str,
     container: Option<&str>,
     wanted: &Wanted,
-) -> Result<Vec<LogLine>, CallError> {
+) -> Result<Found, CallError> {
     if let Some(container) = container.filter(|container| !names::is_label(container)) {
         return Err(CallError::Invalid(format!("`{}` is no name of a container", mask::clean(container, 80))));
     }
@@ -271,14 +283,15 @@ async fn read(
     let what = What::new(format!("read {run} of pod {pod}"), format!("pod {pod}"));
     // A little more than was asked for: not every server cuts where it is told to.
     let body = cluster.fetch(limits, &path, wanted.parameters(container), LOG_BYTES + 1024, &what).await?;
-    let was_cut = body.len() >= LOG_BYTES;
+    let is_cut = body.len() >= LOG_BYTES;
     let text = String::from_utf8_lossy(&body);
     let mut lines: Vec<&str> = text.lines().collect();
-    if was_cut && !text.ends_with('\n') {
+    if is_cut && !text.ends_with('\n') {
         // Half a line says something else than a whole one.
         lines.pop();
     }
-    Ok(lines.into_iter().filter_map(|line| wanted_line(line, pod, wanted)).collect())
+    let lines = lines.into_iter().filter_map(|line| wanted_line(line, pod, wanted)).collect();
+    Ok(Found { lines, is_cut })
 }
 
 fn wanted_line(line: &str, pod: &str, wanted: &Wanted) -> Option<LogLine> {
@@ -321,8 +334,9 @@ mod tests {
             [(1, "a"), (2, "b"), (2, "c"), (2, "d"), (3, "e")].map(|(time, text)| line(time, text)).into();
         let (mut query, mut told) = (LogQuery { limit: 2, ..LogQuery::default() }, String::new());
         loop {
-            let page = Wanted::of(&query).unwrap().page(lines.clone(), &limits());
-            assert!(page.lines.len() <= 2);
+            let found = Found { lines: lines.clone(), is_cut: true };
+            let page = Wanted::of(&query).unwrap().page(found, &limits());
+            assert!(page.lines.len() <= 2 && page.truncated);
             told.extend(page.lines.iter().map(|line| line.text.as_str()));
             query.after = page.next;
             if query.after.is_none() {
