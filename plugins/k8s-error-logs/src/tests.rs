@@ -74,16 +74,16 @@ fn lines_that_say_the_same_are_one_group() {
 #[test]
 fn what_a_limit_leaves_out_is_told() {
     let more = LogPage { lines: orders(20), next: Some("7:1".to_owned()), truncated: false };
-    let host = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(more.clone()));
+    let host = Host::new().at(NOW).answers(READ_LOGS, "prod app=api", Ok(more.clone()));
     let run = host.run::<K8sErrorLogs>(json!({ "lines": 20 }));
     assert_says(&run, Status::Warning, "at least 20 error lines");
     assert!(run.outcome().details().unwrap().contains("only the oldest 20 lines were read"));
     assert_eq!(run.calls.len(), 1);
     // Pages end, whatever the marks say.
-    let run = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(more)).run::<K8sErrorLogs>(json!({}));
+    let run = Host::new().at(NOW).answers(READ_LOGS, "prod app=api", Ok(more)).run::<K8sErrorLogs>(json!({}));
     assert_eq!((run.calls.len(), run.metric("error_lines")), (PAGES, 160.0));
     let empty = LogPage { lines: Vec::new(), next: Some("7:1".to_owned()), truncated: false };
-    let host = Host::new().answers(READ_LOGS, "prod", Ok(empty)).answers(LIST_PODS, "prod", Ok(vec![pod()]));
+    let host = Host::new().answers(READ_LOGS, "prod app=api", Ok(empty)).answers(LIST_PODS, "prod", Ok(vec![pod()]));
     let run = host.run::<K8sErrorLogs>(json!({}));
     assert_eq!(run.calls.iter().filter(|call| call.operation == "kubernetes/read-logs").count(), 1);
     assert_says(&run, Status::Ok, "at least 0 error lines");
@@ -112,7 +112,11 @@ fn a_log_whose_newest_lines_were_not_read_is_not_called_fine() {
 fn pages_are_read_one_after_the_other_and_one_that_fails_ends_them() {
     let first = LogPage { lines: orders(20), next: Some("7:1".to_owned()), truncated: false };
     let both = |second| {
-        let host = Host::new().at(NOW).answers(READ_LOGS, "prod", Ok(first.clone())).answers(READ_LOGS, "prod", second);
+        let host = Host::new().at(NOW).answers(READ_LOGS, "prod app=api", Ok(first.clone())).answers(
+            READ_LOGS,
+            "prod app=api",
+            second,
+        );
         host.run::<K8sErrorLogs>(json!({}))
     };
     assert_says(&both(page(orders(3))), Status::Warning, "23 error lines of app=api");
@@ -124,7 +128,7 @@ fn pages_are_read_one_after_the_other_and_one_that_fails_ends_them() {
 #[test]
 fn without_a_pod_nothing_is_known() {
     let ask = |pods| {
-        let host = Host::new().answers(READ_LOGS, "prod", page(Vec::new())).answers(LIST_PODS, "prod", pods);
+        let host = Host::new().answers(READ_LOGS, "prod app=api", page(Vec::new())).answers(LIST_PODS, "prod", pods);
         host.run::<K8sErrorLogs>(json!({}))
     };
     assert_says(&ask(Ok(Vec::new())), Status::Unknown, "no pod has the labels app=api, so no log was read");
@@ -144,7 +148,7 @@ fn errors_of_the_host_leave_the_verdict_open() {
         Error::TooLarge("300 containers match".into()),
     ];
     for error in errors {
-        let run = Host::new().answers(READ_LOGS, "prod", Err(error.clone())).run::<K8sErrorLogs>(json!({}));
+        let run = Host::new().answers(READ_LOGS, "prod app=api", Err(error.clone())).run::<K8sErrorLogs>(json!({}));
         assert_eq!(run.failure(), &Failure::Host(error));
     }
 }
@@ -182,6 +186,7 @@ fn parameters_without_sense_are_refused() {
         assert!(matches!(run.failure(), Failure::BadParams(_)), "{params}");
     }
     let invalid = Error::Invalid("`matching` is no regular expression that is taken".into());
-    let run = Host::new().answers(READ_LOGS, "prod", Err(invalid)).run::<K8sErrorLogs>(json!({ "pattern": "(" }));
+    let run =
+        Host::new().answers(READ_LOGS, "prod app=api", Err(invalid)).run::<K8sErrorLogs>(json!({ "pattern": "(" }));
     assert!(matches!(run.failure(), Failure::BadParams(text) if text.contains("regular expression")));
 }

@@ -5,12 +5,15 @@
 use crate::bindings::paramedic::plugin::kubernetes as host;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::paramedic::plugin::kubernetes_actions as actions;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::kubernetes as harness;
 use crate::{Label, Receipt, Seconds, human};
 
 pub use crate::bindings::paramedic::plugin::kubernetes_types::{PodRef, Quantities};
 pub use crate::{Workload, WorkloadKind};
 pub use host::{
-    Container, ContainerEnd, Event, EventList, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Removal, Rollout, Usage,
+    Container, ContainerEnd, Event, EventList, LogLine, LogPage, LogQuery, ObjectPage, ObjectQuery, Pod, Removal,
+    Rollout, Usage,
 };
 
 host_function! {
@@ -19,15 +22,15 @@ host_function! {
     fn get_object(target: &str, resource: &str, name: &str) -> String = host::get_object(target, resource, name)
 }
 
-host_function! {
+selecting_function! {
     /// A page of objects as JSON.
-    "kubernetes/list-objects" as LIST_OBJECTS,
+    "kubernetes/list-objects" as LIST_OBJECTS by harness::list_objects,
     fn list_objects(query: &ObjectQuery) -> ObjectPage = host::list_objects(query)
 }
 
-host_function! {
+selecting_function! {
     /// The pods that match a label selector.
-    "kubernetes/list-pods" as LIST_PODS,
+    "kubernetes/list-pods" as LIST_PODS by harness::list_pods,
     fn list_pods(target: &str, labels: &str) -> Vec<Pod> = host::list_pods(target, labels)
 }
 
@@ -43,21 +46,21 @@ host_function! {
     fn list_events(target: &str, object: Option<&str>) -> EventList = host::list_events(target, object)
 }
 
-host_function! {
+selecting_function! {
     /// What the containers of the pods that match a label selector use, if the cluster measures it.
-    "kubernetes/list-usage" as LIST_USAGE,
+    "kubernetes/list-usage" as LIST_USAGE by harness::list_usage,
     fn list_usage(target: &str, labels: &str) -> Vec<Usage> = host::list_usage(target, labels)
 }
 
-host_function! {
+selecting_function! {
     /// Lines of the logs of all pods that match a label selector, in order of time.
-    "kubernetes/read-logs" as READ_LOGS,
+    "kubernetes/read-logs" as READ_LOGS by harness::read_logs,
     fn read_logs(target: &str, labels: &str, query: &LogQuery) -> LogPage = host::read_logs(target, labels, query)
 }
 
-host_function! {
+selecting_function! {
     /// Lines of the log of one container.
-    "kubernetes/read-log" as READ_LOG,
+    "kubernetes/read-log" as READ_LOG by harness::read_log,
     fn read_log(pod: &PodRef, query: &LogQuery) -> LogPage = host::read_log(pod, query)
 }
 
@@ -154,7 +157,8 @@ impl ContainerEnd {
     /// Reason and exit status, such as `OOMKilled, exit 137`.
     pub fn in_words(&self) -> String {
         // Reasons are short words; whatever else somebody wrote there must not fill a sentence.
-        let reason = self.reason.as_deref().map(|reason| human::shorten(reason, 60)).filter(|reason| !reason.is_empty());
+        let reason =
+            self.reason.as_deref().map(|reason| human::shorten(reason, 60)).filter(|reason| !reason.is_empty());
         let signal = self.signal.map(|signal| format!("signal {signal}"));
         let parts = [reason, signal, Some(format!("exit {}", self.exit_code))];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -19,6 +19,8 @@
 //!
 //! The harness is as strict as the agent: parameters are validated against the schema, a call that has no answer and a
 //! call that the description does not ask for fail the test by name, and so does an outcome that the agent would refuse.
+//! What a call of `kubernetes` did not ask for is left out of its answer: pods and objects with other labels, lines that are too old,
+//! and what is beyond a limit, which comes with the next page.
 //! The clock stands still unless the check sleeps or calls are said to take time.
 
 // A broken expectation has to end the test, and a panic is how tests end.
@@ -26,8 +28,10 @@
 
 mod answers;
 mod changes;
+pub(crate) mod kubernetes;
 mod rules;
 mod samples;
+mod selector;
 mod world;
 
 pub use answers::{Argument, Call, Function};

@@ -2,7 +2,9 @@
 
 use paramedic_sdk::testing::{self, Host};
 use paramedic_sdk::{Context, Description, Error, Failure, Metric, Outcome, Plugin, Receipt, Risk, Status, Suggestion};
-use paramedic_sdk::{JsonSchema, Table, Threshold, cells, clock, config, http, judge, log, queue, redis, state, unit};
+use paramedic_sdk::{
+    JsonSchema, Table, Threshold, cells, clock, config, http, judge, kubernetes, log, queue, redis, state, unit,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -311,4 +313,175 @@ fn a_suggestion_is_compared_with_what_the_plugin_takes() {
     testing::assert_takes::<Params>(&suggest(json!({ "target": "cache", "times": 2 })));
     let misfit = suggest(json!({ "times": 11 }));
     assert!(std::panic::catch_unwind(|| testing::assert_takes::<Params>(&misfit)).is_err());
+}
+
+/// What a [`Reader`] asks for.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Asked {
+    /// `pods`, `objects`, `logs` or `log`.
+    what: String,
+    /// Label selector.
+    labels: String,
+    /// Most objects or lines of a page.
+    limit: u32,
+    /// Seconds back to which lines go.
+    since: Option<f64>,
+    /// Last lines of each container.
+    tail: Option<u32>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { what: "pods".to_owned(), labels: String::new(), limit: 100, since: None, tail: None }
+    }
+}
+
+/// Reads a namespace to its last page, and tells what it got, a page in brackets.
+struct Reader;
+
+impl Reader {
+    fn pods(asked: &Asked) -> Result<String, Error> {
+        let pods = kubernetes::list_pods("prod", &asked.labels)?;
+        Ok(pods.iter().map(|pod| pod.name.clone()).collect::<Vec<_>>().join(" "))
+    }
+
+    fn objects(asked: &Asked) -> Result<String, Error> {
+        let mut query = kubernetes::ObjectQuery::all("prod", "pods", asked.limit).labelled(&asked.labels);
+        let mut told = String::new();
+        loop {
+            let page = kubernetes::list_objects(&query)?;
+            let name = |item: &String| {
+                let object: serde_json::Value = serde_json::from_str(item).unwrap_or_default();
+                object.pointer("/metadata/name").and_then(|name| name.as_str()).unwrap_or_default().to_owned()
+            };
+            let names: Vec<String> = page.items.iter().map(name).collect();
+            told += &format!("[{}]", names.join(" "));
+            match page.next {
+                Some(mark) => query = query.after(&mark),
+                None => return Ok(told),
+            }
+        }
+    }
+
+    fn logs(asked: &Asked, of_one: bool) -> Result<String, Error> {
+        let query =
+            kubernetes::LogQuery { since: asked.since, tail: asked.tail, ..kubernetes::LogQuery::last(0, asked.limit) };
+        let pod =
+            kubernetes::PodRef { target: "prod".to_owned(), name: "api-1".to_owned(), uid: None, container: None };
+        let (mut after, mut told) = (None, String::new());
+        loop {
+            let query = kubernetes::LogQuery { after, ..query.clone() };
+            let page = match of_one {
+                true => kubernetes::read_log(&pod, &query)?,
+                false => kubernetes::read_logs("prod", &asked.labels, &query)?,
+            };
+            let lines: Vec<&str> = page.lines.iter().map(|line| line.text.as_str()).collect();
+            told += &format!("[{}]", lines.join(" "));
+            after = page.next;
+            if after.is_none() {
+                return Ok(told);
+            }
+        }
+    }
+}
+
+impl Plugin for Reader {
+    type Params = Asked;
+
+    fn describe() -> Description {
+        Description::check("reader", "1.0.0", "Reads").about("Reads.").needs("kubernetes/*", "prod", "to read")
+    }
+
+    fn run(_: &Context, asked: Asked) -> Result<Outcome, Failure> {
+        let told = match asked.what.as_str() {
+            "pods" => Self::pods(&asked),
+            "objects" => Self::objects(&asked),
+            "logs" => Self::logs(&asked, false),
+            _ => Self::logs(&asked, true),
+        };
+        Ok(Outcome::ok(format!("{}.", told?)))
+    }
+}
+
+/// A namespace with three pods, and a log with a line of each and two more of the first.
+fn namespace() -> Host {
+    const NOW: u64 = 1_767_225_600_000;
+    let pod = |name: &str, labels: &str| testing::pod(name, labels, vec![testing::container("api")]);
+    let object = |name: &str, app: &str| json!({ "metadata": { "name": name, "labels": { "app": app } } }).to_string();
+    let line = |pod: &str, seconds_ago: u64, text: &str| kubernetes::LogLine {
+        time: Some(NOW - seconds_ago * 1000),
+        pod: pod.to_owned(),
+        text: text.to_owned(),
+    };
+    let lines = vec![
+        line("api-2", 30, "d"),
+        line("api-1", 90, "a"),
+        line("api-1", 60, "b"),
+        line("api-1", 45, "c"),
+        line("db-1", 10, "e"),
+    ];
+    let page = kubernetes::LogPage { lines, next: None, truncated: false };
+    let objects = vec![object("api-1", "api"), object("api-2", "api"), object("db-1", "db")];
+    Host::new()
+        .at(NOW)
+        .answers(
+            kubernetes::LIST_PODS,
+            "prod",
+            Ok(vec![pod("api-1", "app=api,tier=web"), pod("api-2", "app=api"), pod("db-1", "app=db")]),
+        )
+        .answers(kubernetes::LIST_OBJECTS, "prod pods", Ok(kubernetes::ObjectPage { items: objects, next: None }))
+        .answers(kubernetes::READ_LOGS, "prod app", Ok(page.clone()))
+        .answers(kubernetes::READ_LOG, "prod api-1", Ok(page))
+}
+
+#[track_caller]
+fn assert_reads(asked: serde_json::Value, expected: &str) {
+    let run = namespace().run::<Reader>(asked.clone());
+    assert_eq!(run.outcome().summary(), format!("{expected}."), "{asked}");
+}
+
+#[test]
+fn pods_and_objects_are_those_with_the_labels_that_were_asked_for() {
+    for (labels, expected) in [
+        ("", "api-1 api-2 db-1"),
+        ("app=api", "api-1 api-2"),
+        ("app=api,tier=web", "api-1"),
+        ("app in (db, cache)", "db-1"),
+        ("app!=api", "db-1"),
+        ("!tier", "api-2 db-1"),
+        ("app=worker", ""),
+    ] {
+        assert_reads(json!({ "labels": labels }), expected);
+    }
+    assert_reads(json!({ "what": "objects", "labels": "app=api" }), "[api-1 api-2]");
+    assert_reads(json!({ "what": "objects", "labels": "app notin (api)" }), "[db-1]");
+    let run = namespace().run::<Reader>(json!({ "labels": "app in (" }));
+    assert!(matches!(run.failure(), Failure::Host(Error::Remote(_))), "{}", run.failure());
+}
+
+#[test]
+fn a_page_has_no_more_than_was_asked_for_and_the_next_has_the_rest() {
+    assert_reads(json!({ "what": "objects", "limit": 2 }), "[api-1 api-2][db-1]");
+    assert_reads(json!({ "what": "objects", "limit": 1, "labels": "app=api" }), "[api-1][api-2]");
+    assert_reads(json!({ "what": "logs", "labels": "app", "limit": 2 }), "[a b][c d][e]");
+    // The least that the host gives is one.
+    assert_reads(json!({ "what": "objects", "limit": 0 }), "[api-1][api-2][db-1]");
+}
+
+#[test]
+fn lines_are_in_order_of_time_and_those_that_were_asked_for() {
+    assert_reads(json!({ "what": "log" }), "[a b c d e]");
+    assert_reads(json!({ "what": "log", "since": 60 }), "[b c d e]");
+    assert_reads(json!({ "what": "log", "since": 44.2 }), "[c d e]");
+    assert_reads(json!({ "what": "log", "tail": 1 }), "[c d e]");
+    assert_reads(json!({ "what": "logs", "labels": "app", "since": 59, "tail": 2 }), "[c d e]");
+}
+
+#[test]
+#[should_panic(expected = "unanswered host call: kubernetes/read-logs prod app=api current")]
+fn lines_of_pods_are_answered_for_the_labels_that_a_row_names() {
+    let page = kubernetes::LogPage { lines: Vec::new(), next: None, truncated: false };
+    let host = Host::new().answers(kubernetes::READ_LOGS, "prod", Ok(page));
+    host.run::<Reader>(json!({ "what": "logs", "labels": "app=api" }));
 }

@@ -137,9 +137,10 @@ impl Answers {
         }
     }
 
-    /// The next answer of the row that fits best; the last one of a row stays for good.
-    pub(super) fn take<A: 'static>(&mut self, call: &Call) -> Option<Result<A, Error>> {
-        let fits = |row: &&mut Row| row.operation == call.operation && call.begins_with(&row.pattern);
+    /// The next answer of the row that fits best and has at least so many words; the last one of a row stays for good.
+    pub(super) fn take<A: 'static>(&mut self, call: &Call, words: usize) -> Option<Result<A, Error>> {
+        let has_words = |row: &Row| row.pattern.split_whitespace().count() >= words;
+        let fits = |row: &&mut Row| row.operation == call.operation && has_words(row) && call.begins_with(&row.pattern);
         let row = self.0.iter_mut().filter(fits).max_by_key(|row| row.pattern.len())?;
         row.asked = true;
         let boxed = if row.answers.len() > 1 { row.answers.pop_front()?(call) } else { row.answers.front_mut()?(call) };

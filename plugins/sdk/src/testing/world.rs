@@ -6,6 +6,7 @@ use super::rules;
 use crate::log::Level;
 use crate::state::Entry;
 use crate::{Capability, Context, Error, Failure, Instant, Kind, Label, Mode, Outcome, Plugin, Seconds, guest};
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
@@ -29,6 +30,8 @@ pub struct Host {
     forgetful: bool,
     calls: Vec<Call>,
     log: Vec<(Level, String)>,
+    /// What pages had no room for, by the mark of the next one.
+    rests: BTreeMap<String, Box<dyn Any>>,
     capabilities: Vec<Capability>,
     /// None outside of a run.
     mode: Option<Mode>,
@@ -227,10 +230,37 @@ fn with<T>(use_host: impl FnOnce(&mut Host) -> T) -> T {
 }
 
 pub(crate) fn ask<A: 'static>(function: &Function<A>, arguments: Vec<String>) -> Result<A, Error> {
+    ask_of(function, arguments, 0)
+}
+
+/// The same where only rows of at least so many words answer.
+pub(crate) fn ask_of<A: 'static>(function: &Function<A>, arguments: Vec<String>, words: usize) -> Result<A, Error> {
     let call = Call { operation: function.operation, arguments };
     with(|host| {
         host.record(&call);
-        host.answers.take(&call).unwrap_or_else(|| panic!("unanswered host call: {}", call.line()))
+        host.answers.take(&call, words).unwrap_or_else(|| panic!("unanswered host call: {}", call.line()))
+    })
+}
+
+/// The same for a page, which is what another one had no room for if that gave the mark `after`.
+pub(crate) fn ask_page<A: Clone + 'static>(
+    function: &Function<A>,
+    arguments: Vec<String>,
+    words: usize,
+    after: Option<&str>,
+) -> Result<A, Error> {
+    let rest = after.and_then(|mark| with(|host| host.rests.get(mark)?.downcast_ref::<A>().cloned()));
+    let Some(rest) = rest else { return ask_of(function, arguments, words) };
+    with(|host| host.record(&Call { operation: function.operation, arguments }));
+    Ok(rest)
+}
+
+/// Keep what a page has no room for, and give the mark by which it is asked for.
+pub(crate) fn keep<A: 'static>(rest: A) -> String {
+    with(|host| {
+        let mark = format!("rest-{}", host.rests.len() + 1);
+        host.rests.insert(mark.clone(), Box::new(rest));
+        mark
     })
 }
 
@@ -239,7 +269,7 @@ pub(crate) fn ask_change<A: Changed>(function: &Function<A>, arguments: Vec<Stri
     let call = Call { operation: function.operation, arguments };
     with(|host| {
         host.record(&call);
-        let answer = host.answers.take(&call).unwrap_or_else(|| Ok(A::done(&call)));
+        let answer = host.answers.take(&call, 0).unwrap_or_else(|| Ok(A::done(&call)));
         match host.mode {
             Some(Mode::Plan) => answer.map(A::planned),
             Some(Mode::Apply) => answer,
