@@ -167,6 +167,11 @@ fn sending_a_request() {
 }
 
 #[test]
+fn scaling_a_deployment() {
+    survive(Verb::Scale);
+}
+
+#[test]
 fn a_lease_ends_whenever_its_agent_was_killed() {
     for moment in [Moment::Begun, Moment::Done, Moment::Recorded] {
         let mut ward = Ward::new(Verb::Pause);
@@ -183,7 +188,10 @@ fn a_lease_ends_whenever_its_agent_was_killed() {
 #[test]
 fn an_undo_that_was_killed_is_known_and_can_be_planned_again_unless_it_was_done() {
     // What takes a pause back is a resume, which goes out as the same kind of command.
-    for (verb, back) in [(Verb::Pause, Verb::Resume.effect()), (Verb::Send, "DELETE"), (Verb::Expire, "PERSIST")] {
+    let scale = Verb::Scale.effect();
+    let all =
+        [(Verb::Pause, Verb::Resume.effect()), (Verb::Send, "DELETE"), (Verb::Expire, "PERSIST"), (Verb::Scale, scale)];
+    for (verb, back) in all {
         for moment in [Moment::Begun, Moment::Done] {
             let mut ward = Ward::new(verb);
             let applied = ward.apply(&ward.plan());

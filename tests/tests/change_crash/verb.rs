@@ -1,5 +1,6 @@
 //! What can be changed: what each function is for, how it is seen on its target, and what the target tells of it later.
 
+use kubernetes_stand_in::Cluster;
 use paramedic::clients::queue;
 use paramedic_tests::bullmq::{Bullmq, Version};
 use paramedic_tests::http::Endpoint;
@@ -24,6 +25,7 @@ pub enum Verb {
     Clean,
     Retry,
     Send,
+    Scale,
 }
 
 impl Verb {
@@ -36,13 +38,17 @@ impl Verb {
             Self::Expire => "PEXPIREAT",
             Self::Pause | Self::Resume | Self::Clean | Self::Retry => "EVAL",
             Self::Send => "POST",
+            // A dry run has one parameter more.
+            Self::Scale => "/scale?fieldManager=paramedic&fieldValidation=Strict HTTP",
         }
     }
 
     /// What looking at the target tells when it was not done.
     pub fn fate_when_not_done(self) -> &'static str {
         match self {
-            Self::Cancel | Self::Terminate | Self::Pause | Self::Resume | Self::Clean | Self::Retry => "failed",
+            Self::Cancel | Self::Terminate | Self::Pause | Self::Resume | Self::Clean | Self::Retry | Self::Scale => {
+                "failed"
+            }
             // Keys that fit may be new ones, and a service does not tell what it was sent.
             Self::Remove | Self::Expire | Self::Send => "unknown",
         }
@@ -51,7 +57,9 @@ impl Verb {
     /// What looking at the target tells when it was done.
     pub fn fate_when_done(self) -> &'static str {
         match self {
-            Self::Cancel | Self::Terminate | Self::Remove | Self::Pause | Self::Resume | Self::Clean => "applied",
+            Self::Cancel | Self::Terminate | Self::Remove | Self::Pause | Self::Resume | Self::Clean | Self::Scale => {
+                "applied"
+            }
             // Keys may have got an expiry from others, and jobs may have been retried by hand.
             Self::Expire | Self::Retry | Self::Send => "unknown",
         }
@@ -71,11 +79,16 @@ enum System {
     Redis { prefix: String },
     Queue { name: String, bullmq: Bullmq },
     Http { endpoint: Endpoint, requests: usize },
+    Kubernetes { cluster: Cluster },
 }
+
+/// What is scaled, from three replicas to as many.
+const DEPLOYMENT: &str = "api";
+const REPLICAS: u32 = 5;
 
 impl Patient {
     pub fn new(verb: Verb) -> Self {
-        let credential = secret::random();
+        let mut credential = secret::random();
         let system = match verb {
             Verb::Cancel | Verb::Terminate => {
                 let database = Postgres::shared().unwrap().database().unwrap();
@@ -93,6 +106,12 @@ impl Patient {
                 endpoint: Endpoint::start("200 OK", &format!("thanks for {credential}")).unwrap(),
                 requests: 0,
             },
+            Verb::Scale => {
+                let cluster = Runtime::new().unwrap().block_on(Cluster::seeded_now()).unwrap();
+                cluster.token("admin").clone_into(&mut credential);
+                set_replicas(&cluster, 3);
+                System::Kubernetes { cluster }
+            }
         };
         Self { verb, system, credential }
     }
@@ -107,7 +126,8 @@ impl Patient {
         match &self.system {
             System::Postgres { .. } => Postgres::shared().unwrap().port(),
             System::Redis { .. } | System::Queue { .. } => Redis::shared().unwrap().port(),
-            System::Http { endpoint, .. } => endpoint.url().rsplit_once(':').unwrap().1.parse().unwrap(),
+            System::Http { endpoint, .. } => port_of(&endpoint.url()),
+            System::Kubernetes { cluster } => port_of(&cluster.url()),
         }
     }
 
@@ -148,6 +168,10 @@ impl Patient {
                 *requests = endpoint.requests().len();
                 json!({ "do": "send" })
             }
+            System::Kubernetes { cluster } => {
+                set_replicas(cluster, 3);
+                json!({ "do": "scale", "deployment": DEPLOYMENT, "replicas": REPLICAS })
+            }
         }
     }
 
@@ -173,6 +197,7 @@ impl Patient {
                 _ => redis().command::<u32>(&["ZCARD", &format!("bull:{name}:failed")]).unwrap() == 0,
             },
             System::Http { endpoint, requests } => sent(endpoint, *requests, "POST") == 1,
+            System::Kubernetes { cluster } => deployment(cluster)["spec"]["replicas"] == REPLICAS,
         }
     }
 
@@ -180,7 +205,9 @@ impl Patient {
     pub fn is_given_back(&self) -> bool {
         match &self.system {
             System::Http { endpoint, requests } => sent(endpoint, *requests, "DELETE") > 0,
-            System::Postgres { .. } | System::Redis { .. } | System::Queue { .. } => !self.is_done(),
+            System::Postgres { .. } | System::Redis { .. } | System::Queue { .. } | System::Kubernetes { .. } => {
+                !self.is_done()
+            }
         }
     }
 
@@ -208,13 +235,19 @@ impl Patient {
                 urls[2].1 = proxy(&redis().freer("none:*").unwrap(), port);
                 urls[3].1 = proxy(&redis().user(rules).unwrap(), port);
             }
-            System::Http { .. } => {}
+            System::Http { .. } | System::Kubernetes { .. } => {}
         }
-        let base = match &self.system {
+        let of_nobody = "http://127.0.0.1:1/".to_owned();
+        let hook = match &self.system {
             System::Http { endpoint, .. } => proxy(&format!("{}/", endpoint.url()), port),
-            System::Postgres { .. } | System::Redis { .. } | System::Queue { .. } => "http://127.0.0.1:1/".to_owned(),
+            _ => of_nobody.clone(),
         };
-        urls.push(("hook", base));
+        let cluster = match &self.system {
+            System::Kubernetes { cluster } => proxy(&format!("{}/", cluster.url()), port),
+            _ => of_nobody,
+        };
+        urls.push(("hook", hook));
+        urls.push(("kubeconfig", kubeconfig(cluster.trim_end_matches('/'), &self.credential)));
         urls
     }
 
@@ -230,6 +263,11 @@ impl Patient {
             { "queue": "email", "verbs": ["clean-failed", "retry-failed"], "per_run": 1, "per_hour": 1 },
             { "http": "hook", "verbs": ["get"], "paths": ["/after"] },
             { "http": "hook", "verbs": ["send"], "methods": ["POST"], "paths": ["/maintenance"], "per_run": 1, "per_hour": 1 },
+            { "kubernetes": "prod", "verbs": ["list-pods"] },
+            {
+                "kubernetes": "prod", "verbs": ["scale"], "objects": [format!("deployment/{DEPLOYMENT}")], "replicas": "1..9",
+                "per_run": 1, "per_hour": 1,
+            },
         ])
     }
 
@@ -240,6 +278,7 @@ impl Patient {
         json!({
             "postgres": { "main": { "url": { "file": "pg" }, "signal_url": { "file": "signal" } } },
             "redis": { "cache": { "url": { "file": "cache" } }, "jobs": { "url": { "file": "jobs" } } },
+            "kubernetes": { "prod": { "namespace": "shop", "kubeconfig": { "file": "kubeconfig" } } },
             "queue": { "email": { "redis": "jobs", "name": name, "bullmq": 5 } },
             "http": { "hook": {
                 "base_url": hook,
@@ -249,6 +288,32 @@ impl Patient {
             } },
         })
     }
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+/// The way to a cluster.
+fn kubeconfig(server: &str, token: &str) -> String {
+    let (context, user) = (json!({ "cluster": "here", "user": "agent" }), json!({ "token": token }));
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "contexts": [{ "name": "here", "context": context }],
+        "clusters": [{ "name": "here", "cluster": { "server": server } }],
+        "users": [{ "name": "agent", "user": user }],
+    })
+    .to_string()
+}
+
+fn deployment(cluster: &Cluster) -> Value {
+    cluster.get("apps/v1/Deployment", "shop", DEPLOYMENT).unwrap()
+}
+
+fn set_replicas(cluster: &Cluster, replicas: u32) {
+    let mut changed = deployment(cluster);
+    changed["spec"]["replicas"] = replicas.into();
+    cluster.put(changed);
 }
 
 /// What a victim calls itself. A server does not notice at once that the victims of others are gone.

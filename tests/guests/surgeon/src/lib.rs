@@ -3,7 +3,8 @@
 use paramedic_sdk::http::Request;
 use paramedic_sdk::postgres::SessionKey;
 use paramedic_sdk::{
-    Context, Description, Error, Failure, Outcome, Plugin, Receipt, Risk, http, postgres, queue, redis,
+    Context, Description, Error, Failure, Outcome, Plugin, Receipt, Risk, Workload, WorkloadKind, http, kubernetes,
+    postgres, queue, redis,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,6 +55,13 @@ enum Change {
     Retry,
     /// Send a request.
     Send,
+    /// Give a Deployment another number of replicas.
+    Scale {
+        /// Its name.
+        deployment: String,
+        /// The number.
+        replicas: u32,
+    },
 }
 
 /// The mitigation.
@@ -91,6 +99,9 @@ impl Change {
             Self::Clean => queue::clean_failed("email", &jobs),
             Self::Retry => queue::retry_failed("email", &jobs),
             Self::Send => http::send("POST", &Request::new("hook", "/maintenance"), b"{}").map(|sent| sent.receipt),
+            Self::Scale { deployment, replicas } => {
+                kubernetes::scale(&Workload::new("prod", WorkloadKind::Deployment, deployment), *replicas)
+            }
         }
     }
 
@@ -99,6 +110,7 @@ impl Change {
         match self {
             Self::Cancel { .. } | Self::Terminate { .. } => postgres::query("main", "SELECT 'after'", &[]).map(drop),
             Self::Send => http::get(&Request::new("hook", "/after")).map(drop),
+            Self::Scale { .. } => kubernetes::list_pods("prod", "after").map(drop),
             Self::Remove { .. } | Self::Expire { .. } | Self::Pause | Self::Resume | Self::Clean | Self::Retry => {
                 redis::scan("cache", "after*", None, 1).map(drop)
             }
