@@ -12,7 +12,7 @@
 //!    ▼
 //!  once     a request with an idempotency key is done once
 //!    ▼
-//!  runs, archive, events, plans, freezes, sweeps, silences, plugins, versions, configuration, audit, probes, openapi
+//!  runs, archive, events, plans, freezes, sweeps, silences, plugins, versions, configuration, audit, probes, openapi, page
 //!                                      one file per resource; accept, prefer, body, upload and query read what a request says
 //!    ▼
 //!  shape, card                         the answer as JSON and as text for a terminal
@@ -37,6 +37,7 @@ mod near;
 mod observe;
 mod once;
 mod openapi;
+mod page;
 mod plans;
 mod plugins;
 mod prefer;
@@ -203,6 +204,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .open(routes!(probes::readyz))
         .least(Viewer, routes!(probes::metrics))
         .open(routes!(openapi::show))
+        .open(routes!(page::show))
+        .open(routes!(page::part))
         .done()
 }
 

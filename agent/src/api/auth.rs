@@ -1,4 +1,4 @@
-//! Who asks. Every request is refused without a known token, except for the few paths that a probe needs; what its owner
+//! Who asks. Every request is refused without a known token, except for the few paths that a probe needs and the page; what its owner
 //! may do is asked where routes are registered. A token that is none of ours may be that of somebody whom a cluster knows.
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use http::request;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use super::page;
 use super::problem::ApiError;
 use super::rate::Bucket;
 use super::reviews::{Cluster, Member, Reviews};
@@ -17,8 +18,13 @@ use crate::clock::Clock;
 use crate::domain::{Actor, Digest, Rate, Role, Timestamp, TokenKey};
 use crate::telemetry::Metrics;
 
-/// Paths that answer anybody. A path that is not listed here needs a token, also one that does not exist.
-pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+/// Paths that answer anybody, beside those of the page, which holds nothing of the agent.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+
+/// Whether a path answers anybody. All others need a token, also those that do not exist.
+pub(super) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || page::is_at(path)
+}
 
 /// In metrics, everybody whom a cluster knows.
 const MEMBERS: &str = "kubernetes";
@@ -206,7 +212,7 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let is_open = OPEN.contains(&request.uri().path());
+    let is_open = is_open(request.uri().path());
     let known = match is_open {
         // No probe waits for a cluster.
         true => tokens.caller(request.headers()).map(Known::Owner),

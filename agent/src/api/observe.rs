@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use tracing::Instrument;
 
-use super::auth::OPEN;
+use super::auth::is_open;
 use super::problem::{ApiError, Failed};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,6 +20,10 @@ const MAX_ID: usize = 64;
 
 /// Longest path that is logged, in bytes.
 const MAX_PATH: usize = 200;
+
+/// Marks an answer that is the same for everybody and says itself how long.
+#[derive(Clone, Copy)]
+pub(super) struct MayBeKept;
 
 /// Gives a request its id and its span, and an answer the headers that all answers have.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
@@ -42,18 +46,21 @@ fn finish(mut response: Response, id: &RequestId) -> Response {
     if let Some(failed) = Failed::taken_from(&mut response) {
         response = failed.tell(&id.0, response);
     }
+    let may_be_kept = response.extensions_mut().remove::<MayBeKept>().is_some();
     let headers = response.headers_mut();
     headers.extend(id.header());
     // What an incident tool says is true for a moment, and for the one who asked.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !may_be_kept {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 fn log_end(response: &Response, path: &str, begun: Instant) {
     let (status, seconds) = (response.status().as_u16(), begun.elapsed().as_secs_f64());
-    // Probes come every few seconds and would drown the rest.
-    if OPEN.contains(&path) && response.status().is_success() {
+    // Probes come every few seconds and would drown the rest, and a page is many files.
+    if is_open(path) && response.status().is_success() {
         tracing::debug!(status, seconds, "answered");
     } else {
         tracing::info!(status, seconds, "answered");

@@ -43,7 +43,7 @@ impl Routes {
         Self(OpenApiRouter::with_openapi(base))
     }
 
-    /// Routes for anybody. They do answer anybody once [`super::auth::OPEN`] lists their paths too.
+    /// Routes for anybody. They do answer anybody once [`super::auth::is_open`] knows their paths too.
     pub(super) fn open(self, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
         Self(self.0.routes(routes))
     }

@@ -13,6 +13,7 @@ mod guards;
 mod lists;
 mod members;
 mod once;
+mod page;
 mod probes;
 mod recordings;
 mod routes;

@@ -15,9 +15,11 @@ use crate::domain::{Rate, Role};
 /// The least role of each route, and none for those that are open. A new route has to be added here, by somebody who has
 /// thought about it.
 const LEAST: &[(&str, &str, Option<Role>)] = &[
+    ("GET", "/", None),
     ("GET", "/healthz", None),
     ("GET", "/metrics", Some(Role::Viewer)),
     ("GET", "/openapi.json", None),
+    ("GET", "/page/{file}", None),
     ("GET", "/readyz", None),
     ("GET", "/v1/audit/export", Some(Role::Admin)),
     ("GET", "/v1/audit/head", Some(Role::Viewer)),
@@ -157,7 +159,7 @@ async fn a_token_that_asks_too_often_has_to_wait_and_the_others_do_not() {
     let expected = "this token may ask 60 times a minute, and 3 times at once after a pause; ask again in 1 s";
     assert_eq!((problem["detail"].as_str(), answer.header("retry-after")), (Some(expected), "1"));
     // Probes go on, whoever sends them.
-    for path in ["/healthz", "/readyz", "/openapi.json"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/", "/page/main.js"] {
         assert_eq!(api.get(path).await.status, 200, "{path}");
     }
     let ask = async |path: &str| api.send(with_token("GET", path, RESPONDER).body(Body::empty()).unwrap()).await;

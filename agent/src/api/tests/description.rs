@@ -70,7 +70,7 @@ async fn the_description_says_which_routes_need_no_token() {
         let security = &description["paths"][path]["get"]["security"];
         security.as_array().is_some_and(|ways| ways.contains(&serde_json::json!({})))
     };
-    for path in ["/healthz", "/readyz", "/openapi.json"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/", "/page/{file}"] {
         assert!(open(path), "{path}");
     }
     for path in ["/metrics", "/v1/runs", "/v1/runs/{id}", "/v1/plugins", "/v1/plugins/{name}"] {

@@ -266,7 +266,7 @@ async fn a_cluster_hears_of_no_token_that_is_ours_or_cannot_be_its_own() {
         let problem = ask(&api, "GET", "/v1/plugins", wrong, "").await.problem(401, "unauthenticated");
         assert!(problem["detail"].as_str().unwrap().contains("for the audience `paramedic`"), "{problem}");
     }
-    for open in ["/healthz", "/readyz", "/openapi.json"] {
+    for open in ["/healthz", "/readyz", "/openapi.json", "/", "/page/main.js"] {
         assert_eq!(ask(&api, "GET", open, &token(1), "").await.status, 200, "{open}");
     }
     assert_eq!(ward.asked(), [""; 0]);

