@@ -10,6 +10,7 @@
 pub mod access;
 pub mod agent;
 pub mod api;
+pub mod browser;
 pub mod bullmq;
 pub mod canaries;
 pub mod components;
