@@ -10,11 +10,16 @@ fn slices(slices: &[Value], next: Option<&str>) -> Result<ObjectPage, Error> {
 /// A slice with endpoints that are ready or not, or do not say.
 fn slice(ready: &[Option<bool>]) -> Value {
     let endpoint = |ready: &Option<bool>| json!({ "addresses": ["10.0.0.1"], "conditions": { "ready": ready } });
-    json!({ "kind": "EndpointSlice", "endpoints": ready.iter().map(endpoint).collect::<Vec<_>>() })
+    slice_of("api", &json!(ready.iter().map(endpoint).collect::<Vec<_>>()))
 }
 
 fn empty() -> Value {
-    json!({ "kind": "EndpointSlice", "endpoints": null })
+    slice_of("api", &Value::Null)
+}
+
+fn slice_of(service: &str, endpoints: &Value) -> Value {
+    let labels = json!({ "kubernetes.io/service-name": service });
+    json!({ "kind": "EndpointSlice", "metadata": { "labels": labels }, "endpoints": endpoints })
 }
 
 fn host(pages: &[Result<ObjectPage, Error>]) -> Host {
@@ -71,7 +76,8 @@ fn all_pages_of_endpoints_count() {
 
 #[test]
 fn endpoints_that_stay_are_critical() {
-    let run = apply(&[slices(&[slice(&[Some(true), Some(true)])], None)]);
+    let others = slice_of("web", &json!([{ "addresses": ["10.0.0.2"] }]));
+    let run = apply(&[slices(&[slice(&[Some(true), Some(true)]), others], None)]);
     let words = "detached service api of prod from its pods, but 2 endpoints still took traffic after 20 s";
     assert_says(&run, Status::Critical, words);
 }
@@ -85,8 +91,7 @@ fn without_a_sight_of_the_endpoints_it_is_done_all_the_same() {
             format!("detached service api of prod from its pods; whether its endpoints are gone was not seen: {error}");
         assert_says(&run, Status::Ok, &words);
     }
-    let odd = ObjectPage { items: vec!["{\"endpoints\": 7}".to_owned()], next: None };
-    let run = apply(&[Ok(odd)]);
+    let run = apply(&[slices(&[slice_of("api", &json!(7))], None)]);
     assert!(run.outcome().summary().contains("is not understood"), "{}", run.outcome().summary());
 }
 
