@@ -1,7 +1,8 @@
 //! The one thread that writes.
 //!
-//! It blocks on a bounded queue, takes what is there into one transaction without waiting for more, commits, and only
-//! then answers. Under load one fsync thus serves many callers; alone a caller waits for nothing but its own.
+//! It blocks on a bounded queue, takes what is there into one transaction, and what comes while that is written, without
+//! waiting for more, commits, and only then answers. Under load one fsync thus serves many callers; alone a caller waits
+//! for nothing but its own.
 //!
 //! Each job of a group runs in a savepoint, so that one that fails undoes only itself. When the group as a whole
 //! cannot be committed, because the disk is full or failing, its jobs are done again one by one: each then gets the
@@ -53,8 +54,12 @@ enum Order {
     Close,
 }
 
-/// Jobs that share a transaction.
-type Group = Vec<Box<dyn Job>>;
+/// Jobs that share a transaction, and the order that came after them.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    order: Option<(Order, Reply)>,
+}
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
 
@@ -226,8 +231,10 @@ impl Thread {
     fn serve<G>(mut self, guard: G) {
         let mut closer = None;
         while let Some(first) = self.jobs.blocking_recv() {
-            let (group, order) = self.take(first);
-            self.commit(group);
+            let mut group = Group::default();
+            group.add(first);
+            group.fill(&mut self.jobs);
+            let order = self.commit(group);
             self.log.committed(&self.db);
             match order {
                 Some((Order::Checkpoint, reply)) => {
@@ -251,39 +258,30 @@ impl Thread {
         }
     }
 
-    /// The jobs that wait, up to the first order or the size of a group.
-    fn take(&mut self, first: Message) -> (Group, Option<(Order, Reply)>) {
-        let mut group = Group::new();
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Job(job) => group.push(job),
-                Message::Order(order, reply) => return (group, Some((order, reply))),
-            }
-            next = if group.len() < GROUP_JOBS { self.jobs.try_recv().ok() } else { None };
-        }
-        (group, None)
-    }
-
-    fn commit(&mut self, mut group: Group) {
-        if group.len() > 1
+    /// Do the jobs of a group and answer them. What is left of it is its order.
+    fn commit(&mut self, mut group: Group) -> Option<(Order, Reply)> {
+        if group.jobs.len() > 1
             && let Ok(results) = self.together(&mut group)
         {
-            group.into_iter().zip(results).for_each(|(job, result)| job.answer(result));
-            return;
+            group.jobs.into_iter().zip(results).for_each(|(job, result)| job.answer(result));
+            return group.order;
         }
-        for mut job in group {
+        for mut job in group.jobs {
             let result = self.alone(job.as_mut());
             job.answer(result);
         }
+        group.order
     }
 
-    /// The result of each job when the group was committed, an error when nothing was.
-    fn together(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    /// The result of each job when the group was committed, with those that came meanwhile; an error when nothing was.
+    fn together(&mut self, group: &mut Group) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let transaction = Transaction::begin(&self.db)?;
-        let mut results = Vec::with_capacity(group.len());
-        for job in group {
+        let mut results = Vec::with_capacity(group.jobs.len());
+        while let Some(job) = group.jobs.get_mut(results.len()) {
             results.push(in_savepoint(&self.db, job.as_mut())?);
+            if results.len() == group.jobs.len() {
+                group.fill(&mut self.jobs);
+            }
         }
         transaction.commit()?;
         self.condition.committed(results.iter().filter(|result| result.is_ok()).count());
@@ -298,6 +296,25 @@ impl Thread {
             Err(_) => {}
         }
         result
+    }
+}
+
+impl Group {
+    fn add(&mut self, message: Message) {
+        match message {
+            Message::Job(job) => self.jobs.push(job),
+            Message::Order(order, reply) => self.order = Some((order, reply)),
+        }
+    }
+
+    /// Take what waits, up to the first order or the most that a group holds.
+    fn fill(&mut self, queue: &mut mpsc::Receiver<Message>) {
+        while self.order.is_none()
+            && self.jobs.len() < GROUP_JOBS
+            && let Ok(message) = queue.try_recv()
+        {
+            self.add(message);
+        }
     }
 }
 
