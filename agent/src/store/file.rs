@@ -124,6 +124,8 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     // Nothing in the file, however it got there, makes SQLite run what we did not write.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Otherwise some statements that are kept are compiled again for each value that they are given.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "cell_size_check", true)?;
     // SQLite counts KiB where the number is below nought, and pages otherwise.
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;

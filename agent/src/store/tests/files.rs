@@ -266,3 +266,17 @@ async fn a_reader_cannot_write() {
     let delete = |db: &Connection| Ok(db.execute("DELETE FROM runs", [])?);
     assert!(matches!(store.readers.read(delete).await, Err(StoreError::Io(_))));
 }
+
+#[tokio::test]
+async fn a_statement_that_is_kept_is_compiled_once_whatever_it_is_given() {
+    let place = Place::new();
+    place.open().close().await.unwrap();
+    let db = super::super::file::connect_to_write(&place.path(), MARCH).unwrap();
+    // The one that looks at each end of a run for what was left open.
+    let sql = "SELECT position FROM changes WHERE run = ?1 AND fate IS NULL ORDER BY position";
+    let mut statement = db.prepare(sql).unwrap();
+    for run in [1, 2, 3, 500] {
+        assert!(!statement.exists([run]).unwrap());
+    }
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+}
