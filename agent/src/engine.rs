@@ -1,7 +1,7 @@
 //! Runs components: compiled once, a fresh instance for each run, bounded in everything.
 //!
 //! ```text
-//! bytes ─► Imports::read, judge ─► artefact on disk or one compilation at a time ─► link ─► Program
+//! bytes ─► artefact on disk, if there is one ─► imports, judge ─► else one compilation at a time ─► link ─► Program
 //! Program + Invocation ─► slot ─► Store, instance, `run` ─► ending, usage, log, calls
 //! ```
 //!

@@ -20,7 +20,7 @@ use std::time::Duration;
 use paramedic::catalog::{self, Catalog, PluginError, State, Surroundings};
 use paramedic::clock::SystemClock;
 use paramedic::domain::{
-    ChangeBounds, Decision, DenialReason, Grant, Interface, Limits, LogLevel, Operation, System, Target,
+    ChangeBounds, Decision, DenialReason, Digest, Grant, Interface, Limits, LogLevel, Operation, System, Target,
 };
 use paramedic::engine::{Engine, LoadError, Settings};
 use paramedic::host::{ImportsError, NoMemory, Targets};
@@ -191,6 +191,27 @@ async fn a_component_cut_off_anywhere_is_refused() {
         let part = &whole[..whole.len() * tenth / 10];
         let error = stage.load("noop", part, vec![]).await.err().unwrap();
         assert!(matches!(error, LoadError::Imports(ImportsError::Invalid(_))), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_compiled_before_imports_what_its_bytes_say() {
+    let cache = tempfile::tempdir().unwrap();
+    let settings = || Settings { cache: Some(cache.path().join("compiled")), ..settings() };
+    for (guest, grants) in [
+        ("noop", vec![]),
+        ("query", postgres(&[Operation::PostgresQuery])),
+        ("reticent", postgres(&[Operation::PostgresInspect])),
+    ] {
+        let component: Arc<[u8]> = std::fs::read(components::guest(guest).unwrap()).unwrap().into();
+        let (digest, name) = (Digest::of(&component), guest.parse().unwrap());
+        let before = Engine::new(&settings()).unwrap();
+        let read = before.examine(component, digest).await.unwrap();
+        let imports = read.imports().clone();
+        before.prepare(read, &Grants::new(name, grants), &guest.parse().unwrap()).await.unwrap();
+        // Nothing is read of the bytes any more.
+        let known = Engine::new(&settings()).unwrap().examine(Arc::from([]), digest).await.unwrap();
+        assert_eq!(*known.imports(), imports);
     }
 }
 

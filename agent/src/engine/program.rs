@@ -63,11 +63,13 @@ impl Program {
     }
 }
 
-/// A component whose imports were read, and of which nothing was compiled yet.
+/// A component whose imports were read.
 pub struct Examined {
     component: Arc<[u8]>,
     digest: Digest,
     imports: Imports,
+    /// If it was compiled before.
+    compiled: Option<Component>,
 }
 
 impl Examined {
@@ -184,11 +186,16 @@ impl Engine {
         self.prepare(examined, grants, name).await
     }
 
-    /// Read and validate a component of that digest, without judging what it imports.
+    /// Read and validate a component of that digest, without judging what it imports. One that was compiled before was valid
+    /// then.
     pub async fn examine(&self, component: Arc<[u8]>, digest: Digest) -> Result<Examined, LoadError> {
-        let bytes = component.clone();
-        let imports = aside(move || Imports::read(&bytes)).await??;
-        Ok(Examined { component, digest, imports })
+        let (artefacts, engine, bytes) = (self.artefacts.clone(), self.wasmtime.clone(), component.clone());
+        let read = move || match artefacts.and_then(|artefacts| artefacts.load(&digest)) {
+            Some(compiled) => Imports::of_compiled(&engine, &compiled).map(|imports| (imports, Some(compiled))),
+            None => Imports::read(&bytes).map(|imports| (imports, None)),
+        };
+        let (imports, compiled) = aside(read).await??;
+        Ok(Examined { component, digest, imports, compiled })
     }
 
     /// Judge a component that was examined, and only then compile and link it.
@@ -198,21 +205,19 @@ impl Engine {
         grants: &Grants,
         name: &crate::domain::PluginName,
     ) -> Result<Program, LoadError> {
-        let Examined { component, digest, imports } = examined;
+        let Examined { component, digest, imports, compiled } = examined;
         let absent = imports.judge(name, grants)?;
-        let compiled = self.compiled(component, &digest).await?;
+        let compiled = match compiled {
+            Some(compiled) => compiled,
+            None => self.compile(component, digest).await?,
+        };
         let there = imports.interfaces().filter(|interface| !absent.contains(interface)).collect();
         let linker = self.linkers.holding(Links { there, absent: absent.clone() }).map_err(LoadError::Link)?;
         let pre = linker.instantiate_pre(&compiled).and_then(EverythingPre::new).map_err(LoadError::Link)?;
         Ok(Program { pre, digest, imports, absent })
     }
 
-    async fn compiled(&self, component: Arc<[u8]>, digest: &Digest) -> Result<Component, LoadError> {
-        let (artefacts, digest) = (self.artefacts.clone(), *digest);
-        let known = aside(move || artefacts.and_then(|artefacts| artefacts.load(&digest))).await?;
-        if let Some(known) = known {
-            return Ok(known);
-        }
+    async fn compile(&self, component: Arc<[u8]>, digest: Digest) -> Result<Component, LoadError> {
         let _turn = self.compiler.acquire().await;
         let (artefacts, engine) = (self.artefacts.clone(), self.wasmtime.clone());
         let compile = move || {
