@@ -16,10 +16,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::ready;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::time::sleep_until;
 use tokio_util::sync::PollSemaphore;
 use wasmtime::UpdateDeadline;
 
@@ -97,8 +98,18 @@ impl Place {
     pub(super) async fn drive<F: Future>(&self, guest: F) -> F::Output {
         let mut guest = pin!(guest);
         let mut turns = PollSemaphore::new(self.0.lane.clone());
+        let mut over = None;
         poll_fn(|cx| {
-            let _turn = if self.needs_turn() { ready!(turns.poll_acquire(cx)) } else { None };
+            let _turn = match self.needs_turn().then(|| turns.poll_acquire(cx)) {
+                Some(Poll::Ready(turn)) => turn,
+                // Woken when its time is over, it goes on without a permit, and only to its end.
+                Some(Poll::Pending) => {
+                    let over = over.get_or_insert_with(|| Box::pin(sleep_until(super::until(self.0.deadline))));
+                    ready!(over.as_mut().poll(cx));
+                    None
+                }
+                None => None,
+            };
             let _stay = Stay::begin(&self.0);
             guest.as_mut().poll(cx)
         })
@@ -151,7 +162,7 @@ impl Drop for Stay<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use super::*;
 
@@ -219,8 +230,8 @@ mod tests {
         assert!(matches!(calling.tick(), Ok(UpdateDeadline::Yield(1))));
     }
 
-    #[test]
-    fn a_guest_needs_a_permit_once_its_first_slice_is_used_up() {
+    #[tokio::test]
+    async fn a_guest_needs_a_permit_once_its_first_slice_is_used_up() {
         let lane = Lane::new(2);
         let taken = lane.0.clone().try_acquire_owned().unwrap();
         let (quick, slow) = (place(&lane, LONG), slow_place(&lane));
@@ -232,8 +243,8 @@ mod tests {
         assert_eq!(lane.0.available_permits(), 1);
     }
 
-    #[test]
-    fn a_guest_that_waits_for_the_host_holds_no_permit_and_needs_one_to_go_on() {
+    #[tokio::test]
+    async fn a_guest_that_waits_for_the_host_holds_no_permit_and_needs_one_to_go_on() {
         let lane = Lane::new(2);
         let slow = slow_place(&lane);
         let (answer, host) = tokio::sync::oneshot::channel::<()>();
@@ -244,6 +255,15 @@ mod tests {
         assert!(poll(calling.as_mut()).is_pending(), "it went on without a permit");
         drop(taken);
         assert!(poll(calling).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_waits_for_a_permit_is_let_through_when_its_time_is_over() {
+        let lane = Lane::new(2);
+        let _taken = lane.0.clone().try_acquire_owned().unwrap();
+        let slow = place(&lane, Duration::from_millis(1));
+        slow.0.slow.store(true, Ordering::Relaxed);
+        tokio::time::timeout(LONG, slow.drive(async {})).await.unwrap();
     }
 
     #[test]
