@@ -118,7 +118,8 @@ fn chosen(names: Vec<String>) -> anyhow::Result<Vec<Group>> {
 /// The agent logs every run, and that is part of what a run costs.
 fn log_to(path: &Path) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter("info");
+    let subscriber =
+        tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter("info");
     subscriber.with_writer(Mutex::new(file)).try_init().map_err(|error| anyhow::anyhow!(error))
 }
 
