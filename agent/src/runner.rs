@@ -441,7 +441,9 @@ impl Runner {
                 begun: Mutex::default(),
             });
             let reel = recordings::reel(&rules.get(), &run);
-            let Ran { mut finished, grants, guest } = work.run(&catalog, &clock, &run, &place, (ledger, reel)).await;
+            // Boxed, as is what follows an apply: this future is moved from hand to hand before it is polled.
+            let working = Box::pin(work.run(&catalog, &clock, &run, &place, (ledger, reel)));
+            let Ran { mut finished, grants, guest } = working.await;
             let taped = finished.taped.take();
             let mut run = ended(Arc::unwrap_or_clone(run), finished, grants, &*clock);
             metrics.running.dec();
@@ -461,7 +463,7 @@ impl Runner {
                 // What became of each change was recorded as it happened.
                 run = store.run(run.id).await.ok().flatten().unwrap_or(run);
                 if let Some(runner) = me.upgrade() {
-                    runner.follow_up(&mut run, confirmation).await;
+                    Box::pin(runner.follow_up(&mut run, confirmation)).await;
                 }
             }
             if recorded {
