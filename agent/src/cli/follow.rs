@@ -119,10 +119,13 @@ struct Reader {
 impl Reader {
     /// The events that `part` completes.
     fn read(&mut self, part: &[u8]) -> Result<Vec<Event>, AskError> {
+        // What was there before has no end in it, but may have its first half.
+        let mut seen = self.rest.len().saturating_sub(1);
         self.rest.extend_from_slice(part);
         let mut events = Vec::new();
-        while let Some(end) = self.rest.windows(2).position(|pair| pair == b"\n\n") {
-            let block: Vec<u8> = self.rest.drain(..end + 2).collect();
+        while let Some(end) = end_of_event(self.rest.get(seen..).unwrap_or_default()) {
+            let block: Vec<u8> = self.rest.drain(..seen + end).collect();
+            seen = 0;
             events.extend(self.event(&String::from_utf8_lossy(&block)));
         }
         if self.rest.len() > MAX_EVENT { Err(AskError::Broken) } else { Ok(events) }
@@ -149,6 +152,11 @@ impl Reader {
         event.data = data.join("\n");
         Some(event)
     }
+}
+
+/// Behind the empty line that ends an event.
+fn end_of_event(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2)
 }
 
 #[cfg(test)]
