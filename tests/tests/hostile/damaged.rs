@@ -68,11 +68,14 @@ fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![any::<u8>(), select(&[0x00, 0x01, 0x7f, 0x80, 0xff, 0x03, 0x0c, 0x10, 0x11, 0x40][..])]
 }
 
-/// Seeds of findings are kept beside this file, which belongs to no crate of its own.
+/// Seeds of findings are kept beside this file, which belongs to no crate of its own. A quarter of the usual number of cases, because
+/// many compile a component.
 fn kept() -> ProptestConfig {
+    let usual = ProptestConfig::default();
     ProptestConfig {
+        cases: usual.cases.div_ceil(4),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
+        ..usual
     }
 }
 
