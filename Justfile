@@ -65,7 +65,7 @@ fuzz minutes="60": plugins guests
     # The counts are such that each area gets about the same time.
     until (($(used) - begin >= {{ minutes }} * 60)); do
         fuzz configuration 5000 paramedic.lib config::tests::damaged:: units::tests::any_
-        fuzz "component loader" 1200 hostile damaged::
+        fuzz "component loader" 100 hostile damaged::
         fuzz "API bodies" 1000 api damaged::
         fuzz thresholds 200000 paramedic_sdk.lib threshold::tests::any_
         fuzz schedules 10000 paramedic.lib cron::damaged:: schedule::tests::any_ query::tests::any_
