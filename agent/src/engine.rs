@@ -202,8 +202,8 @@ pub fn pool(slots: u32) -> InstanceAllocationStrategy {
 }
 
 /// How far guests that compute for long give way to the API and to the clients. Farther, and on a machine that is busy with
-/// requests those past their deadline wait for tens of milliseconds until they get to end.
-const NICE: i32 = 5;
+/// requests the one that is on a thread at its deadline waits too long for the processor to notice.
+const NICE: i32 = 3;
 
 /// Guests give way. Not being allowed to is no reason not to run.
 fn lower_priority() {

@@ -54,6 +54,7 @@ impl Lane {
             left: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             slow: AtomicBool::new(false),
+            between_slices: AtomicBool::new(false),
         }))
     }
 }
@@ -73,9 +74,16 @@ struct Inner {
     /// How long it was on threads before, in nanoseconds, less what is forgiven.
     busy: AtomicU64,
     slow: AtomicBool,
+    /// True when the guest was taken off its thread by a tick, and not because it waits for something.
+    between_slices: AtomicBool,
 }
 
 impl Place {
+    /// When the time of the run is over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.0.deadline
+    }
+
     /// Called at each tick in which the guest computes: end it, let it go on, or let it wait for its next slice.
     pub(super) fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         // Also here, not by a timer alone: timers fire late when all workers are busy.
@@ -86,6 +94,7 @@ impl Place {
             return Ok(UpdateDeadline::Continue(1));
         }
         self.0.slow.store(true, Ordering::Relaxed);
+        self.0.between_slices.store(true, Ordering::Relaxed);
         Ok(UpdateDeadline::Yield(1))
     }
 
@@ -94,8 +103,9 @@ impl Place {
         self.0.slow.load(Ordering::Relaxed)
     }
 
-    /// Run the guest to its end, in the lane once it is slow.
-    pub(super) async fn drive<F: Future>(&self, guest: F) -> F::Output {
+    /// Run the guest to its end, in the lane once it is slow. One whose time is over between two slices is not put on a thread
+    /// again, because it would compute until the next tick; it gets no further.
+    pub(super) async fn drive<T>(&self, guest: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
         let mut guest = pin!(guest);
         let mut turns = PollSemaphore::new(self.0.lane.clone());
         let mut over = None;
@@ -110,6 +120,9 @@ impl Place {
                 }
                 None => None,
             };
+            if self.0.between_slices.swap(false, Ordering::Relaxed) && self.is_over() {
+                return Poll::Ready(Err(Stop::Deadline.into()));
+            }
             let _stay = Stay::begin(&self.0);
             guest.as_mut().poll(cx)
         })
@@ -209,14 +222,14 @@ mod tests {
         for waited in [FIRST_SLICE * 32, FIRST_SLICE * 16] {
             calling.0.busy.store(nanos(FIRST_SLICE), Ordering::Relaxed);
             calling.0.left.store(calling.0.now() - nanos(waited), Ordering::Relaxed);
-            assert!(poll(pin!(calling.drive(async { calling.tick().is_ok() }))).is_ready());
+            assert!(poll(pin!(calling.drive(async { calling.tick().map(drop) }))).is_ready());
             assert!(!calling.is_slow(), "it waited for {waited:?}");
         }
         // All that it can get is its first slice.
         assert!(calling.0.busy.load(Ordering::Relaxed) < nanos(FIRST_SLICE));
         let slow = slow_place(&lane);
         slow.0.left.store(0, Ordering::Relaxed);
-        assert!(poll(pin!(slow.drive(async {}))).is_ready());
+        assert!(poll(pin!(slow.drive(async { Ok(()) }))).is_ready());
         assert!(slow.is_slow(), "once is enough");
     }
 
@@ -225,7 +238,7 @@ mod tests {
         let lane = Lane::new(2);
         let calling = place(&lane, LONG);
         while calling.0.busy.load(Ordering::Relaxed) < nanos(FIRST_SLICE) {
-            assert!(poll(pin!(calling.drive(async {}))).is_ready());
+            assert!(poll(pin!(calling.drive(async { Ok(()) }))).is_ready());
         }
         assert!(matches!(calling.tick(), Ok(UpdateDeadline::Yield(1))));
     }
@@ -235,8 +248,8 @@ mod tests {
         let lane = Lane::new(2);
         let taken = lane.0.clone().try_acquire_owned().unwrap();
         let (quick, slow) = (place(&lane, LONG), slow_place(&lane));
-        assert!(poll(pin!(quick.drive(async {}))).is_ready());
-        let mut waiting = pin!(slow.drive(async {}));
+        assert!(poll(pin!(quick.drive(async { Ok(()) }))).is_ready());
+        let mut waiting = pin!(slow.drive(async { Ok(()) }));
         assert!(poll(waiting.as_mut()).is_pending());
         drop(taken);
         assert!(poll(waiting).is_ready());
@@ -248,7 +261,7 @@ mod tests {
         let lane = Lane::new(2);
         let slow = slow_place(&lane);
         let (answer, host) = tokio::sync::oneshot::channel::<()>();
-        let mut calling = pin!(slow.drive(async { host.await.unwrap() }));
+        let mut calling = pin!(slow.drive(async { Ok(host.await?) }));
         assert!(poll(calling.as_mut()).is_pending());
         let taken = lane.0.clone().try_acquire_owned().unwrap();
         answer.send(()).unwrap();
@@ -263,7 +276,7 @@ mod tests {
         let _taken = lane.0.clone().try_acquire_owned().unwrap();
         let slow = place(&lane, Duration::from_millis(1));
         slow.0.slow.store(true, Ordering::Relaxed);
-        tokio::time::timeout(LONG, slow.drive(async {})).await.unwrap();
+        tokio::time::timeout(LONG, slow.drive(async { Ok(()) })).await.unwrap().unwrap();
     }
 
     #[test]
@@ -273,6 +286,23 @@ mod tests {
         let late = place(&lane, Duration::ZERO);
         late.0.slow.store(true, Ordering::Relaxed);
         assert!(late.tick().is_err());
-        assert!(poll(pin!(late.drive(async {}))).is_ready());
+        assert!(poll(pin!(late.drive(async { Ok(()) }))).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_whose_time_is_over_between_two_slices_computes_no_further() {
+        let lane = Lane::new(2);
+        let spinning = place(&lane, Duration::from_millis(1));
+        spinning.0.busy.store(nanos(FIRST_SLICE), Ordering::Relaxed);
+        let mut slices = 0;
+        let ended = spinning.drive(poll_fn(|cx| -> Poll<wasmtime::Result<()>> {
+            slices += 1;
+            assert!(matches!(spinning.tick(), Ok(UpdateDeadline::Yield(1))));
+            while !spinning.is_over() {}
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        assert_eq!(ended.await.unwrap_err().downcast_ref(), Some(&Stop::Deadline));
+        assert_eq!(slices, 1);
     }
 }

@@ -4,11 +4,12 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime::Store;
@@ -160,6 +161,35 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
+/// Work that goes on on other threads, and can be taken back between two steps.
+struct Lent<T>(Arc<Mutex<Option<BoxFuture<'static, T>>>>);
+
+impl<T: Send + 'static> Lent<T> {
+    /// Work, and what to do there. That ends with nothing when the work was taken back.
+    fn new(work: BoxFuture<'static, T>) -> (Self, impl Future<Output = Option<T>> + Send + 'static) {
+        let lent = Arc::new(Mutex::new(Some(work)));
+        let there = lent.clone();
+        let steps = poll_fn(move |cx| {
+            let mut place = there.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(work) = place.as_mut() else { return Poll::Ready(None) };
+            let ended = ready!(work.poll_unpin(cx));
+            // Nobody may take back what is done.
+            *place = None;
+            Poll::Ready(Some(ended))
+        });
+        (Self(lent), steps)
+    }
+
+    /// The work, unless it takes a step just now or is done.
+    fn take_back(&self) -> Option<BoxFuture<'static, T>> {
+        match self.0.try_lock() {
+            Ok(mut place) => place.take(),
+            Err(TryLockError::Poisoned(place)) => place.into_inner().take(),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
 /// An instance under way, with what bounds it.
 struct Instance {
     store: Store<RunState>,
@@ -296,7 +326,8 @@ impl Engine {
     }
 
     /// Drive the work of a guest to its end: here for as long as the guest is quick, because changing threads costs more
-    /// than most runs, and on the guests' threads once it is slow.
+    /// than most runs, on the guests' threads once it is slow, and here again when its time is over: all that is left is to
+    /// end it, which on a busy machine would wait there for as long as guests give way.
     async fn see_through<T: Send + 'static>(
         &self,
         place: &Place,
@@ -310,10 +341,27 @@ impl Engine {
         });
         let result = match (ended.await, &self.guests) {
             (Some(result), _) => result,
-            (None, Some(guests)) => (&mut AbortOnDrop(guests.spawn(work)).0).await.map_err(Defect::Aborted)?,
+            (None, Some(guests)) => elsewhere(guests, place, work).await?,
             (None, None) => work.await,
         };
         result.map_err(|panic| Defect::panicked(&*panic))
+    }
+}
+
+/// Do work on the guests' threads until the deadline of its place, and what is left of it here.
+async fn elsewhere<T: Send + 'static>(
+    guests: &tokio::runtime::Runtime,
+    place: &Place,
+    work: BoxFuture<'static, T>,
+) -> Result<T, Defect> {
+    let (lent, steps) = Lent::new(work);
+    let mut there = AbortOnDrop(guests.spawn(steps));
+    if let Ok(ended) = tokio::time::timeout_at(until(place.deadline()), &mut there.0).await {
+        return ended.map_err(Defect::Aborted)?.ok_or(Defect::Lost);
+    }
+    match lent.take_back() {
+        Some(work) => Ok(work.await),
+        None => (&mut there.0).await.map_err(Defect::Aborted)?.ok_or(Defect::Lost),
     }
 }
 
@@ -324,6 +372,8 @@ enum Defect {
     Panicked(String),
     #[error("the threads of guests are gone")]
     Aborted(#[source] tokio::task::JoinError),
+    #[error("its work was lost")]
+    Lost,
 }
 
 impl Defect {
@@ -425,5 +475,45 @@ fn run_context(invocation: &Invocation) -> wit::RunContext {
         started: invocation.started.as_millis(),
         time_limit: invocation.limits.deadline.as_secs_f64(),
         labels: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::engine::lane::Lane;
+
+    /// The threads of guests, of which there is one and which is taken until the other part is dropped.
+    fn busy() -> (tokio::runtime::Runtime, mpsc::Sender<()>) {
+        let guests = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (free, taken) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
+        guests.spawn(async move {
+            told.send(()).unwrap();
+            let _ = taken.recv();
+        });
+        tell.recv().unwrap();
+        (guests, free)
+    }
+
+    #[tokio::test]
+    async fn work_whose_time_is_over_ends_although_no_thread_of_guests_comes_to_it() {
+        let (guests, free) = busy();
+        let place = Lane::new(2).enter(Instant::now());
+        assert_eq!(elsewhere(&guests, &place, async { 7 }.boxed()).await.unwrap(), 7);
+        drop(free);
+        guests.shutdown_background();
+    }
+
+    #[tokio::test]
+    async fn work_is_done_once_whoever_comes_to_its_end() {
+        let (lent, steps) = Lent::new(async { 7 }.boxed());
+        assert_eq!(steps.await, Some(7));
+        assert!(lent.take_back().is_none());
+        let (lent, steps) = Lent::new(async { 7 }.boxed());
+        assert_eq!(lent.take_back().unwrap().await, 7);
+        assert_eq!(steps.await, None);
     }
 }
