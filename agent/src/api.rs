@@ -70,8 +70,6 @@ use http::request;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use auth::{Access, Token, Tokens};
 pub use configuration::Configuration;
@@ -90,7 +88,7 @@ use crate::scheduler::Scheduler;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use problem::ApiError;
-use route::Routes;
+use route::{Routes, route};
 use subject::On;
 
 /// What the API stands on.
@@ -122,15 +120,14 @@ pub struct Parts {
 /// What a handler finds.
 struct App {
     parts: Parts,
-    description: String,
     turns: once::Turns,
     streams: Arc<Semaphore>,
 }
 
 impl App {
-    fn new(parts: Parts, description: String) -> Arc<Self> {
+    fn new(parts: Parts) -> Arc<Self> {
         let streams = Arc::new(Semaphore::new(events::MAX_STREAMS));
-        Arc::new(Self { parts, description, turns: once::Turns::default(), streams })
+        Arc::new(Self { parts, turns: once::Turns::default(), streams })
     }
 }
 
@@ -139,10 +136,9 @@ type Shared = axum::extract::State<Arc<App>>;
 /// The whole API.
 pub fn router(parts: Parts) -> Router {
     let tokens = parts.tokens.clone();
-    let (router, description) = routes().split_for_parts();
-    let app = App::new(parts, openapi::text(&description));
+    let app = App::new(parts);
     // The layers of single routes find it as an extension, because they are laid before there is a state.
-    guarded(router.with_state(app.clone()).layer(Extension(app)), tokens)
+    guarded(routes().router().with_state(app.clone()).layer(Extension(app)), tokens)
 }
 
 /// What lies around every route, and around those that do not exist.
@@ -155,58 +151,57 @@ fn guarded(router: Router, tokens: Arc<Tokens>) -> Router {
         .layer(from_fn(observe::observe))
 }
 
-fn routes() -> OpenApiRouter<Arc<App>> {
+fn routes() -> Routes {
     use PluginVerb::{Apply, Run};
     use Role::{Admin, Responder, Viewer};
-    Routes::new(openapi::base())
-        .least(Viewer, routes!(plugins::list))
-        .least(Viewer, routes!(plugins::show))
-        .least(Viewer, routes!(versions::list))
+    Routes::default()
+        .least(Viewer, route!(plugins::list))
+        .least(Viewer, route!(plugins::show))
+        .least(Viewer, route!(versions::list))
         // Components are too large to be held in memory under a key; delivering the same one again has no effect.
-        .least(Admin, routes!(versions::push))
-        .least(Admin, routes!(versions::put))
-        .acting(Admin, routes!(versions::forget))
-        .acting(Admin, routes!(versions::activate))
-        .least(Viewer, routes!(versions::diff))
-        .least(Responder, routes!(recordings::component))
-        .acting(Admin, routes!(versions::release))
-        .acting(Admin, routes!(versions::close_breaker))
-        .least(Viewer, routes!(runs::list))
-        .acting_on(Responder, On::RunRequest, routes!(runs::start))
-        .least(Viewer, routes!(runs::show))
-        .least(Viewer, routes!(archive::show))
+        .least(Admin, route!(versions::push))
+        .least(Admin, route!(versions::put))
+        .acting(Admin, route!(versions::forget))
+        .acting(Admin, route!(versions::activate))
+        .least(Viewer, route!(versions::diff))
+        .least(Responder, route!(recordings::component))
+        .acting(Admin, route!(versions::release))
+        .acting(Admin, route!(versions::close_breaker))
+        .least(Viewer, route!(runs::list))
+        .acting_on(Responder, On::RunRequest, route!(runs::start))
+        .least(Viewer, route!(runs::show))
+        .least(Viewer, route!(archive::show))
         // Answers of targets, which nobody else sees.
-        .least(Admin, routes!(recordings::show))
-        .acting_on(Responder, On::Run(Run), routes!(runs::cancel))
-        .acting_on(Responder, On::Run(Apply), routes!(plans::undo))
-        .least(Viewer, routes!(plans::show))
-        .acting_on(Responder, On::Plan(Apply), routes!(plans::apply))
-        .least(Viewer, routes!(leases::list))
-        .acting_on(Responder, On::Run(Apply), routes!(leases::extend))
-        .acting_on(Responder, On::Run(Apply), routes!(leases::end))
-        .least(Viewer, routes!(events::show))
-        .least(Viewer, routes!(sweeps::list))
-        .least(Viewer, routes!(sweeps::show))
-        .acting_on(Responder, On::Everything(Run), routes!(sweeps::start))
-        .least(Viewer, routes!(sweeps::show_one))
-        .acting_on(Responder, On::Plan(Apply), routes!(plans::approve))
-        .least(Viewer, routes!(freezes::list))
-        .acting_on(Responder, On::Everything(Apply), routes!(freezes::add))
-        .acting_on(Responder, On::Everything(Apply), routes!(freezes::lift))
-        .least(Viewer, routes!(silences::list))
-        .acting_on(Responder, On::Everything(Run), routes!(silences::add))
-        .acting_on(Responder, On::Everything(Run), routes!(silences::remove))
-        .acting(Admin, routes!(configuration::reload))
-        .least(Viewer, routes!(audit::head))
-        .least(Admin, routes!(audit::export))
-        .least(Admin, routes!(audit::verify))
-        .open(routes!(probes::healthz))
-        .open(routes!(probes::readyz))
-        .least(Viewer, routes!(probes::metrics))
-        .open(routes!(openapi::show))
-        .open(routes!(page::show))
-        .open(routes!(page::part))
-        .done()
+        .least(Admin, route!(recordings::show))
+        .acting_on(Responder, On::Run(Run), route!(runs::cancel))
+        .acting_on(Responder, On::Run(Apply), route!(plans::undo))
+        .least(Viewer, route!(plans::show))
+        .acting_on(Responder, On::Plan(Apply), route!(plans::apply))
+        .least(Viewer, route!(leases::list))
+        .acting_on(Responder, On::Run(Apply), route!(leases::extend))
+        .acting_on(Responder, On::Run(Apply), route!(leases::end))
+        .least(Viewer, route!(events::show))
+        .least(Viewer, route!(sweeps::list))
+        .least(Viewer, route!(sweeps::show))
+        .acting_on(Responder, On::Everything(Run), route!(sweeps::start))
+        .least(Viewer, route!(sweeps::show_one))
+        .acting_on(Responder, On::Plan(Apply), route!(plans::approve))
+        .least(Viewer, route!(freezes::list))
+        .acting_on(Responder, On::Everything(Apply), route!(freezes::add))
+        .acting_on(Responder, On::Everything(Apply), route!(freezes::lift))
+        .least(Viewer, route!(silences::list))
+        .acting_on(Responder, On::Everything(Run), route!(silences::add))
+        .acting_on(Responder, On::Everything(Run), route!(silences::remove))
+        .acting(Admin, route!(configuration::reload))
+        .least(Viewer, route!(audit::head))
+        .least(Admin, route!(audit::export))
+        .least(Admin, route!(audit::verify))
+        .open(route!(probes::healthz))
+        .open(route!(probes::readyz))
+        .least(Viewer, route!(probes::metrics))
+        .open(route!(openapi::show))
+        .open(route!(page::show))
+        .open(route!(page::part))
 }
 
 /// The part of a path that names a thing. What is not UTF-8 names nothing.

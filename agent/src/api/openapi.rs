@@ -1,13 +1,14 @@
 //! `/openapi.json`: the description of the API, made from the code.
 
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi as _};
 
-use super::Shared;
 use super::problem::Problems;
 use super::shape;
 
@@ -53,21 +54,22 @@ impl Modify for Bearer {
     }
 }
 
-/// The description without the routes.
-pub(super) fn base() -> OpenApi {
-    Base::openapi()
+/// The description.
+pub(super) fn description() -> OpenApi {
+    super::routes().describe(Base::openapi())
 }
 
-/// The description as it is served.
-pub(super) fn text(description: &OpenApi) -> String {
-    description.to_json().expect("it consists of texts, numbers and maps with texts as keys")
-}
+/// The description as it is served. Nobody asks most agents for it, so it is made for the first one who does.
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+    let text = description().to_json();
+    text.expect("it consists of texts, numbers and maps with texts as keys").into()
+});
 
 /// The description of this API, as OpenAPI 3.1. Needs no token.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "openapi", tag = "agent", security(()),
     responses((status = 200, description = "This document.", body = Object, content_type = "application/json"), Problems)
 )]
-pub(super) async fn show(State(app): Shared) -> Response {
-    ([(CONTENT_TYPE, "application/json")], app.description.clone()).into_response()
+pub(super) async fn show() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], TEXT.clone())
 }

@@ -8,14 +8,15 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use utoipa::openapi::Required;
+use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{OpenApi, Required};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::App;
@@ -34,63 +35,119 @@ struct Needed {
     on: Option<On>,
 }
 
+/// One route: where it is, what answers there, and how its description is made.
+pub(super) struct Route {
+    pub(super) path: String,
+    pub(super) methods: MethodRouter<Arc<App>>,
+    pub(super) described: fn() -> UtoipaMethodRouter<Arc<App>>,
+}
+
+/// The route of a handler that has `#[utoipa::path]`. To describe all of them would be a tenth of the agent's start, so that is
+/// left until somebody asks.
+macro_rules! route {
+    ($module:ident :: $handler:ident) => {
+        utoipa_axum::paste! {{
+            use utoipa_axum::PathItemExt as _;
+            type Annotated = $module::[<__path_ $handler>];
+            let methods = <Annotated as utoipa::Path>::methods();
+            $crate::api::route::Route {
+                path: <Annotated as utoipa::Path>::path(),
+                methods: methods.iter().fold(axum::routing::MethodRouter::new(), |router, method| {
+                    router.on(method.to_method_filter(), $module::$handler)
+                }),
+                described: || utoipa_axum::routes!($module::$handler),
+            }
+        }}
+    };
+}
+pub(super) use route;
+
 /// The routes so far.
-pub(super) struct Routes(OpenApiRouter<Arc<App>>);
+#[derive(Default)]
+pub(super) struct Routes {
+    router: Router<Arc<App>>,
+    described: Vec<Described>,
+}
+
+/// What makes the description of a route.
+struct Described {
+    by: fn() -> UtoipaMethodRouter<Arc<App>>,
+    /// None for routes for anybody.
+    needed: Option<Needed>,
+    takes_key: bool,
+}
 
 impl Routes {
-    /// None yet, described by `base`.
-    pub(super) fn new(base: utoipa::openapi::OpenApi) -> Self {
-        Self(OpenApiRouter::with_openapi(base))
-    }
-
     /// Routes for anybody. They do answer anybody once [`super::auth::is_open`] knows their paths too.
-    pub(super) fn open(self, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        Self(self.0.routes(routes))
+    pub(super) fn open(self, route: Route) -> Self {
+        self.with(route, None, false)
     }
 
     /// Routes for callers who have at least this role. What a viewer may look at is for those whom a cluster lets look at all
     /// plugins, too.
-    pub(super) fn least(self, role: Role, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
+    pub(super) fn least(self, role: Role, route: Route) -> Self {
         let on = (role == Role::Viewer).then_some(On::Everything(PluginVerb::Get));
-        self.needing(Needed { role, on }, routes)
-    }
-
-    fn needing(self, needed: Needed, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        let (schemas, mut paths, methods) = routes;
-        let token = SecurityRequirement::new("token", [needed.role.as_str()]);
-        let verbs = needed.on.map(On::verbs).unwrap_or_default();
-        let cluster = verbs.iter().map(|verb| SecurityRequirement::new("kubernetes", [verb.as_str()]));
-        let ways: Vec<_> = std::iter::once(token).chain(cluster).collect();
-        for operation in paths.paths.values_mut().flat_map(operations) {
-            operation.security = Some(ways.clone());
-        }
-        let methods = methods.route_layer(from_fn_with_state(needed, authorize));
-        Self(self.0.routes((schemas, paths, methods)))
+        self.with(route, Some(Needed { role, on }), false)
     }
 
     /// The same for routes that act: whoever sends them an `Idempotency-Key` has the thing done once. The body of a request
     /// with a key is held in memory, so a route that takes large ones should be safe to repeat by itself.
-    pub(super) fn acting(self, role: Role, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        self.needing(Needed { role, on: None }, done_once(routes))
+    pub(super) fn acting(self, role: Role, route: Route) -> Self {
+        self.with(route, Some(Needed { role, on: None }), true)
     }
 
     /// The same, also for those whom a cluster lets do that.
-    pub(super) fn acting_on(self, role: Role, on: On, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        self.needing(Needed { role, on: Some(on) }, done_once(routes))
+    pub(super) fn acting_on(self, role: Role, on: On, route: Route) -> Self {
+        self.with(route, Some(Needed { role, on: Some(on) }), true)
     }
 
-    /// All of them.
-    pub(super) fn done(self) -> OpenApiRouter<Arc<App>> {
-        self.0
+    fn with(mut self, route: Route, needed: Option<Needed>, takes_key: bool) -> Self {
+        let Route { path, mut methods, described: by } = route;
+        if takes_key {
+            methods = methods.route_layer(from_fn(once));
+        }
+        if let Some(needed) = needed {
+            methods = methods.route_layer(from_fn_with_state(needed, authorize));
+        }
+        self.described.push(Described { by, needed, takes_key });
+        Self { router: self.router.route(&path, methods), ..self }
+    }
+
+    /// All of them, to be served.
+    pub(super) fn router(self) -> Router<Arc<App>> {
+        self.router
+    }
+
+    /// The description of all of them, over `base`.
+    pub(super) fn describe(&self, base: OpenApi) -> OpenApi {
+        let add = |all: OpenApiRouter<Arc<App>>, one: &Described| all.routes(one.describe());
+        self.described.iter().fold(OpenApiRouter::with_openapi(base), add).into_openapi()
     }
 }
 
-fn done_once(routes: UtoipaMethodRouter<Arc<App>>) -> UtoipaMethodRouter<Arc<App>> {
-    let (schemas, mut paths, methods) = routes;
-    for operation in paths.paths.values_mut().flat_map(operations) {
-        operation.parameters.get_or_insert_default().push(key_parameter().into());
+impl Described {
+    fn describe(&self) -> UtoipaMethodRouter<Arc<App>> {
+        let (schemas, mut paths, methods) = (self.by)();
+        for operation in paths.paths.values_mut().flat_map(operations) {
+            if self.takes_key {
+                operation.parameters.get_or_insert_default().push(key_parameter().into());
+            }
+            if let Some(needed) = self.needed {
+                operation.security = Some(needed.ways());
+            }
+        }
+        (schemas, paths, methods)
     }
-    (schemas, paths, methods.route_layer(from_fn(once)))
+}
+
+impl Needed {
+    /// The ways in which a caller can have what is needed.
+    fn ways(self) -> Vec<SecurityRequirement> {
+        let token = SecurityRequirement::new("token", [self.role.as_str()]);
+        let verbs = self.on.map(On::verbs).unwrap_or_default();
+        let cluster = verbs.iter().map(|verb| SecurityRequirement::new("kubernetes", [verb.as_str()]));
+        std::iter::once(token).chain(cluster).collect()
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

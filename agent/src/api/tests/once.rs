@@ -52,7 +52,7 @@ impl Act {
             async move |_: Request| -> Response { ("x".repeat(1 << 20) + &large().await.to_string()).into_response() };
         let parts = api.parts();
         let tokens = parts.tokens.clone();
-        let app = App::new(parts, String::new());
+        let app = App::new(parts);
         let routes = Router::new().route("/act", post(act)).route("/fail", post(fail)).route("/large", post(large));
         let router = guarded(routes.layer(from_fn(once)).layer(Extension(app)), tokens);
         Self { begun, done, gate, router }
@@ -166,7 +166,7 @@ async fn a_store_that_fails_lets_nothing_be_done_under_a_key() {
 
 #[test]
 fn every_route_that_acts_takes_a_key() {
-    let description = serde_json::to_value(crate::api::routes().into_openapi()).unwrap();
+    let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
     for (method, path) in super::routes::routes() {
         let operation = &description["paths"][&path][method.to_lowercase()];
         let names = operation["parameters"].as_array().cloned().unwrap_or_default();

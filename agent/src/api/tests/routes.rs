@@ -11,7 +11,7 @@ const OPEN: [&str; 5] = ["/healthz", "/readyz", "/openapi.json", "/", "/page/{fi
 
 /// All routes, with their methods, from the description that every route is registered with.
 pub(super) fn routes() -> Vec<(String, String)> {
-    let description = serde_json::to_value(api::routes().into_openapi()).unwrap();
+    let description = serde_json::to_value(api::openapi::description()).unwrap();
     let paths = description["paths"].as_object().unwrap();
     let routes = paths
         .iter()
