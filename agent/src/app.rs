@@ -26,6 +26,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use doctor::examine;
 pub use dumps::forbid_core_dumps;
@@ -33,7 +34,7 @@ pub use rbac::{Place, examine_rights, in_one_cluster, places};
 pub use sweeps::check_runner;
 
 use crate::api::{self, Tokens};
-use crate::catalog::{Catalog, Surroundings, watch_folder};
+use crate::catalog::{Catalog, Folder, Surroundings, watch_folder};
 use crate::clients::kubernetes::Seal;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, ServerTls};
@@ -103,23 +104,19 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
     let leading = replica.map(|replica| tokio::spawn(lead(replica, agent.loaded.subscribe(), stopping.clone())));
     // Each Postgres target keeps a connection for the hour when its server has no slot left.
     agent.targets.postgres.values().for_each(|client| client.keep_warm());
-    let loading = async {
-        agent.catalog.load_all().await;
-        let mut folder = intake::folder(&config);
-        if let Some(folder) = &mut folder {
-            folder.look(&agent.catalog).await;
+    let (catalog, followed, loading) = (agent.catalog.clone(), reloader.folder(), agent.loading.abort_handle());
+    let watching = async {
+        if let Some(folder) = agent.loading.await.context("loading the plugins ended in a panic")? {
+            watch_folder(folder, catalog, followed, stopping).await;
         }
-        agent.loaded.send_replace(true);
-        if let Some(folder) = folder {
-            watch_folder(folder, agent.catalog.clone(), reloader.folder(), stopping).await;
-        }
-        std::future::pending::<Infallible>().await
+        std::future::pending::<anyhow::Result<Infallible>>().await
     };
     tokio::select! {
         // Compiling large plugins takes minutes: whoever tells the agent to end does not wait for that.
         () = orders.end() => {}
-        never = loading => match never {},
+        never = watching => match never? {},
     }
+    loading.abort();
 
     tracing::info!("told to end; runs under way may finish");
     agent.scheduler.stop();
@@ -152,6 +149,16 @@ pub async fn serve(Start { path, read }: Start) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Load all plugins, those in the folder last.
+async fn load(catalog: Arc<Catalog>, mut folder: Option<Folder>, loaded: watch::Sender<bool>) -> Option<Folder> {
+    catalog.load_all().await;
+    if let Some(folder) = &mut folder {
+        folder.look(&catalog).await;
+    }
+    loaded.send_replace(true);
+    folder
+}
+
 /// The parts of a running agent.
 struct Agent {
     store: Arc<dyn Store>,
@@ -164,6 +171,8 @@ struct Agent {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     loaded: watch::Sender<bool>,
+    /// Loads the plugins; comes back with the folder to be watched.
+    loading: JoinHandle<Option<Folder>>,
     seal: Arc<Seal>,
 }
 
@@ -195,6 +204,9 @@ impl Agent {
         };
         let way_in = intake::intake(config, sqlite, metrics.clone());
         let catalog = Arc::new(Catalog::with(way_in, engine, surroundings, intake::entries(config)));
+        let (loaded, _) = watch::channel(false);
+        // From here on beside all else, which does not take as long.
+        let loading = tokio::spawn(load(catalog.clone(), intake::folder(config), loaded.clone()));
         let slots = config.server.max_concurrent_runs;
         let for_sweeps = config.scheduler.max_parallel;
         let runner = Runner::new(catalog.clone(), store.clone(), clock.clone(), metrics.clone(), slots, for_sweeps);
@@ -210,10 +222,22 @@ impl Agent {
         if let Some(replica) = replica {
             scheduler.take_turns(Arc::new(sweeps::Turns(replica)));
         }
-        let (loaded, _) = watch::channel(false);
         let scheduler = Arc::new(scheduler);
         let tokens = Arc::new(Tokens::new(callers::access(config, &targets), clock.clone(), metrics.clone()));
-        Ok(Self { store, sweep_store, targets, catalog, runner, scheduler, tokens, metrics, clock, loaded, seal })
+        Ok(Self {
+            store,
+            sweep_store,
+            targets,
+            catalog,
+            runner,
+            scheduler,
+            tokens,
+            metrics,
+            clock,
+            loaded,
+            loading,
+            seal,
+        })
     }
 
     fn api_parts(&self, config: &Config, reloader: &Arc<Reloader>) -> api::Parts {

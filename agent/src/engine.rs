@@ -20,6 +20,7 @@ mod program;
 mod ticker;
 mod undo;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,6 +104,7 @@ pub struct Engine {
     linkers: Linkers,
     artefacts: Option<Arc<Artefacts>>,
     compiler: Semaphore,
+    asides: Semaphore,
     slots: Arc<Semaphore>,
     describers: Arc<Semaphore>,
     lane: Lane,
@@ -131,6 +133,7 @@ impl Engine {
             linkers: Linkers::new(wasmtime.clone()),
             artefacts,
             compiler: Semaphore::new(1),
+            asides: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)),
             slots: Arc::new(Semaphore::new(settings.slots as usize)),
             describers: Arc::new(Semaphore::new(DESCRIBERS as usize)),
             lane: Lane::new(threads),

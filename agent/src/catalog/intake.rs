@@ -8,6 +8,7 @@
 //! Whether the bytes come from a file, the watched folder, an upload or the store makes no difference here. A component
 //! that fails a step has changed nothing.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub(super) struct Identified {
 
 /// The first steps, which look at the bytes as bytes.
 pub(super) async fn identify(
+    engine: &Engine,
     entry: &Entry,
     max_bytes: u64,
     delivery: &Delivery,
@@ -74,7 +76,7 @@ pub(super) async fn identify(
     let (component, signature) = (delivery.component.clone(), delivery.signature.clone());
     let (trust, name) = (entry.trust.clone(), entry.name.clone());
     let judge = move || (component.digest(), trust.judge(&name, &component, signature.as_deref()));
-    let (digest, signed) = tokio::task::spawn_blocking(judge).await.map_err(PluginError::Internal)?;
+    let (digest, signed) = engine.aside(judge).await.map_err(PluginError::Internal)?;
     seen.digest = Some(digest);
     if let Some(declared) = delivery.digest.filter(|declared| *declared != digest) {
         return Err(PluginError::OtherDigest { declared, found: digest });
@@ -159,18 +161,13 @@ async fn params(schema: Value, defaults: Map<String, Value>) -> Result<(params::
     compiled.map_err(late)?.map_err(PluginError::Internal)?
 }
 
-/// The component of a file, with the signature that lies beside it as `FILE.minisig`.
-pub(super) async fn from_file(path: &Path, max_bytes: u64) -> Result<Delivery, PluginError> {
-    let path = path.to_owned();
-    let read = move || -> Result<Delivery, PluginError> {
-        let component = read(&path, max_bytes)?.ok_or(PluginError::TooLarge { limit: max_bytes })?;
-        let signature = read_signature(&beside(&path, ".minisig"))?;
-        let component = Component::from(component);
-        // Here, where nobody waits for the thread.
-        component.digest();
-        Ok(Delivery { component, signature, version: None, digest: None, origin: Origin::File, actor: None })
-    };
-    tokio::task::spawn_blocking(read).await.map_err(PluginError::Internal)?
+/// The component of a file, with the signature that lies beside it as `FILE.minisig`. It is digested here, where nobody waits
+/// for the thread.
+pub(super) fn from_file(path: &Path, max_bytes: u64) -> Result<Delivery, PluginError> {
+    let component = read_component(path, max_bytes)?.ok_or(PluginError::TooLarge { limit: max_bytes })?;
+    let signature = read_signature(&beside(path, ".minisig"))?;
+    component.digest();
+    Ok(Delivery { component, signature, version: None, digest: None, origin: Origin::File, actor: None })
 }
 
 /// The path with something at its end.
@@ -180,10 +177,27 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The component at `path`; none when it has more bytes than that.
+fn read_component(path: &Path, max_bytes: u64) -> Result<Option<Component>, PluginError> {
+    let refuse = |source| PluginError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(refuse)?;
+    let size = file.metadata().map_err(refuse)?.len();
+    if size > max_bytes {
+        return Ok(None);
+    }
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, usize::try_from(size).unwrap_or_default()).collect();
+    // Read to where it stays. What somebody is writing may be shorter or longer by now.
+    let place = Arc::get_mut(&mut bytes).unwrap_or_default();
+    if (&file).read_exact(place).is_ok() && matches!((&file).read(&mut [0]), Ok(0)) {
+        return Ok(Some(bytes.into()));
+    }
+    read(path, max_bytes).map(|bytes| bytes.map(Component::from))
+}
+
 /// The file at `path`; none when it has more bytes than that.
 fn read(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, PluginError> {
     let refuse = |source| PluginError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(refuse)?;
+    let file = File::open(path).map_err(refuse)?;
     at_most(file, max_bytes).map_err(refuse)
 }
 
@@ -307,19 +321,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_file_is_read_up_to_the_limit_and_with_the_signature_beside_it() {
+    #[test]
+    fn a_file_is_read_up_to_the_limit_and_with_the_signature_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.wasm");
         std::fs::write(&path, b"0123456789").unwrap();
-        let delivery = from_file(&path, 10).await.unwrap();
+        let delivery = from_file(&path, 10).unwrap();
         assert_eq!((&*delivery.component, delivery.signature), (b"0123456789".as_slice(), None));
-        assert!(matches!(from_file(&path, 9).await, Err(PluginError::TooLarge { limit: 9 })));
+        assert!(matches!(from_file(&path, 9), Err(PluginError::TooLarge { limit: 9 })));
         std::fs::write(folder.path().join("p.wasm.minisig"), "signed").unwrap();
-        assert_eq!(from_file(&path, 10).await.unwrap().signature.as_deref(), Some("signed"));
+        assert_eq!(from_file(&path, 10).unwrap().signature.as_deref(), Some("signed"));
         std::fs::write(folder.path().join("p.wasm.minisig"), "x".repeat(MAX_SIGNATURE + 1)).unwrap();
-        let error = from_file(&path, 10).await.unwrap_err();
+        let error = from_file(&path, 10).unwrap_err();
         assert_eq!(error.step(), super::super::Step::Signature, "{error}");
-        assert!(matches!(from_file(&folder.path().join("none"), 9).await, Err(PluginError::Read { .. })));
+        assert!(matches!(from_file(&folder.path().join("none"), 9), Err(PluginError::Read { .. })));
+    }
+
+    #[test]
+    fn a_file_that_does_not_tell_its_size_is_read_as_any_other() {
+        let read = |max_bytes| read_component(Path::new("/proc/version"), max_bytes).unwrap();
+        let all = std::fs::read("/proc/version").unwrap();
+        assert_eq!(read(4096).as_deref(), Some(all.as_slice()));
+        assert!(read(9).is_none());
     }
 }

@@ -53,7 +53,11 @@ impl Catalog {
 
     async fn in_file(&self, slot: &Slot) -> Option<Result<Delivery, PluginError>> {
         match &slot.entry().source {
-            Source::File(file) => Some(intake::from_file(file, self.intake.max_component_bytes).await),
+            Source::File(file) => {
+                let (file, max_bytes) = (file.clone(), self.intake.max_component_bytes);
+                let read = self.engine.aside(move || intake::from_file(&file, max_bytes)).await;
+                Some(read.unwrap_or_else(|error| Err(PluginError::Internal(error))))
+            }
             Source::Folder | Source::Upload => None,
         }
     }
@@ -121,7 +125,8 @@ impl Catalog {
         let delivery = delivery.ok_or(PluginError::Gone { digest: arrival.digest })?;
         let mut seen = Seen::default();
         let entry = &*slot.entry();
-        let identified = intake::identify(entry, self.intake.max_component_bytes, &delivery, &mut seen).await?;
+        let identified =
+            intake::identify(&self.engine, entry, self.intake.max_component_bytes, &delivery, &mut seen).await?;
         Ok(intake::admit(&self.engine, &self.surroundings(), entry, &delivery, &identified, &mut seen).await?)
     }
 

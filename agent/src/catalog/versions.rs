@@ -107,7 +107,7 @@ impl Catalog {
         seen: &mut Seen,
     ) -> Result<Delivered, Stopped> {
         let entry = &*slot.entry();
-        let identified = intake::identify(entry, self.intake.max_component_bytes, delivery, seen).await?;
+        let identified = intake::identify(&self.engine, entry, self.intake.max_component_bytes, delivery, seen).await?;
         if let Some(known) = self.known_already(slot, kept, delivery, seen, identified.digest).await? {
             return Ok(known);
         }

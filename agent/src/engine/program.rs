@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use wasmtime::Store;
 use wasmtime::component::Component;
 
@@ -211,7 +211,7 @@ impl Engine {
         name: &crate::domain::PluginName,
     ) -> Result<Program, LoadError> {
         let bytes = component.clone();
-        let digest = aside(move || Digest::of(&bytes)).await?;
+        let digest = self.aside(move || Digest::of(&bytes)).await.map_err(panicked)?;
         let examined = self.examine(component, digest).await?;
         self.prepare(examined, grants, name).await
     }
@@ -224,7 +224,7 @@ impl Engine {
             Some(compiled) => Imports::of_compiled(&engine, &compiled).map(|imports| (imports, Some(compiled))),
             None => Imports::read(&bytes).map(|imports| (imports, None)),
         };
-        let (imports, compiled) = aside(read).await??;
+        let (imports, compiled) = self.aside(read).await.map_err(panicked)??;
         Ok(Examined { component, digest, imports, compiled })
     }
 
@@ -247,6 +247,13 @@ impl Engine {
         Ok(Program { pre, digest, imports, absent })
     }
 
+    /// Do work that computes, or waits for a disk, on a thread of its own. No more at a time than there are processors: they would
+    /// not end sooner, and each thread keeps memory for good. What panics there is one plugin's misfortune.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let _turn = self.asides.acquire().await;
+        tokio::task::spawn_blocking(work).await
+    }
+
     async fn compile(&self, component: Arc<[u8]>, digest: Digest) -> Result<Component, LoadError> {
         let _turn = self.compiler.acquire().await;
         let (artefacts, engine) = (self.artefacts.clone(), self.wasmtime.clone());
@@ -257,7 +264,8 @@ impl Engine {
             }
             Ok(compiled)
         };
-        aside(compile).await?.map_err(LoadError::Compile)
+        // For minutes, so it takes no turn from work that is shorter.
+        tokio::task::spawn_blocking(compile).await.map_err(panicked)?.map_err(LoadError::Compile)
     }
 
     /// Ask the plugin what it is, on an instance that reaches nothing: any call to an interface of the package ends it.
@@ -371,7 +379,7 @@ enum Defect {
     #[error("it panicked: {0}")]
     Panicked(String),
     #[error("the threads of guests are gone")]
-    Aborted(#[source] tokio::task::JoinError),
+    Aborted(#[source] JoinError),
     #[error("its work was lost")]
     Lost,
 }
@@ -388,9 +396,8 @@ fn journal(grants: Arc<Grants>, plugin: &PluginContext, limits: &Limits) -> Jour
     Journal::new(grants, plugin.clock.clone(), limits, Instant::now() + limits.deadline)
 }
 
-/// Do work that takes long, or waits for a disk, on a thread of its own. What panics there is one plugin's misfortune.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Compile(wasmtime::Error::new(error)))
+fn panicked(error: JoinError) -> LoadError {
+    LoadError::Compile(wasmtime::Error::new(error))
 }
 
 async fn describe(pre: EverythingPre<RunState>, mut instance: Instance) -> Result<wit::Metadata, String> {
